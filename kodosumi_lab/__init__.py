@@ -1,0 +1,58 @@
+"""Kodosumi Lab: run long agentic flows on Ray, and watch, query and steer them from a notebook.
+
+Importing this package does no I/O, reads no environment and loads none of Ray, Polars or
+pydantic; they are loaded when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# Bound here and now, since modules of the same names would otherwise take these places when
+# something imports them; both are light.
+from kodosumi_lab.flow import Flow, flow
+from kodosumi_lab.runtime.reading import events, run, runs
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kodosumi_lab.errors import KodosumiLabError
+    from kodosumi_lab.runtime.cluster import connect, disconnect
+    from kodosumi_lab.runtime.run import Run
+    from kodosumi_lab.runtime.tracer import Tracer
+
+__all__ = [
+    "Flow",
+    "KodosumiLabError",
+    "Run",
+    "Tracer",
+    "__version__",
+    "connect",
+    "disconnect",
+    "events",
+    "flow",
+    "run",
+    "runs",
+]
+
+_HOMES = {
+    "KodosumiLabError": "errors",
+    "Run": "runtime.run",
+    "Tracer": "runtime.tracer",
+    "connect": "runtime.cluster",
+    "disconnect": "runtime.cluster",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

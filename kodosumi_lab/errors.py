@@ -1,0 +1,163 @@
+"""Every error that Kodosumi Lab raises on purpose.
+
+::
+
+    KodosumiLabError
+    ├── InputsError (ValueError)        inputs do not fit the flow's input model
+    ├── FlowError (ValueError)          a flow is declared or named wrongly
+    ├── SettingsError (ValueError)      a setting has a value that cannot be used
+    ├── RunNotFound (LookupError)       no run of that id in the log
+    ├── RunFailed                       the run ended without a result
+    │   ├── RunCancelled                somebody cancelled it
+    │   ├── RunTimeout (TimeoutError)   it was running for longer than timeout_s
+    │   └── RunLost                     its process, node or cluster went away
+    ├── RunClosed                       the run has ended or a newer attempt took over; nothing more is written
+    ├── WaitTimeout (TimeoutError)      the wait ended, the run did not
+    ├── LockClosed                      somebody answered first, or the lock expired
+    ├── ClusterError (ConnectionError)  no Ray cluster, or not the one that owns the run
+    └── LogError (OSError)              the event log cannot be read or written
+
+Messages say what failed, which value, what was expected and what to do next. Every error
+survives pickling, so it crosses Ray unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ClusterError",
+    "DamagedFileWarning",
+    "FlowError",
+    "InputsError",
+    "KodosumiLabError",
+    "LockClosed",
+    "LogError",
+    "RunCancelled",
+    "RunClosed",
+    "RunFailed",
+    "RunLost",
+    "RunNotFound",
+    "RunTimeout",
+    "SettingsError",
+    "WaitTimeout",
+]
+
+
+class KodosumiLabError(Exception):
+    """Root of every error of this package."""
+
+
+class InputsError(KodosumiLabError, ValueError):
+    """The inputs of a launch do not fit the flow's input model; nothing was started.
+
+    Attributes
+    ----------
+    flow : str
+        Name of the flow.
+    errors : dict[str, list[str]]
+        Messages for each field, in the order of the model; ``"_global_"`` holds what
+        belongs to no field.
+    """
+
+    def __init__(self, flow: str, errors: dict[str, list[str]]) -> None:
+        self.flow = flow
+        self.errors = errors
+        lines = [f"  {field}: {'; '.join(messages)}" for field, messages in errors.items()]
+        super().__init__(f"inputs of flow {flow!r} do not fit, nothing was started:\n" + "\n".join(lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.flow, self.errors)
+
+
+class FlowError(KodosumiLabError, ValueError):
+    """A flow is declared wrongly, or the name given leads to none."""
+
+
+class SettingsError(KodosumiLabError, ValueError):
+    """A setting has a value that cannot be used."""
+
+
+class RunNotFound(KodosumiLabError, LookupError):
+    """The event log holds no run of that id."""
+
+
+class RunFailed(KodosumiLabError):
+    """The run ended without a result.
+
+    Attributes
+    ----------
+    run_id : str
+        The run.
+    status : str
+        ``error``, ``cancelled``, ``timeout`` or ``lost``.
+    reason : str
+        Why, in one line.
+    traceback : str or None
+        The flow's own traceback, where there is one.
+    """
+
+    def __init__(self, run_id: str, status: str, reason: str, traceback: str | None = None) -> None:
+        self.run_id = run_id
+        self.status = status
+        self.reason = reason
+        self.traceback = traceback
+        super().__init__(run_id, status, reason, traceback)
+
+    def __str__(self) -> str:
+        head = f"run {self.run_id} ended as {self.status}: {self.reason}"
+        return f"{head}\n\n{self.traceback}" if self.traceback else head
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows these lines in place of the frames of this package: in a notebook
+        # the traceback that matters is the flow's.
+        return str(self).splitlines()
+
+
+class RunCancelled(RunFailed):
+    """Somebody cancelled the run."""
+
+
+class RunTimeout(RunFailed, TimeoutError):
+    """The run was running for longer than its flow's ``timeout_s``."""
+
+
+class RunLost(RunFailed):
+    """The run's process, node or cluster went away and no retry was left."""
+
+
+class RunClosed(KodosumiLabError):
+    """The run has ended, or a newer attempt has taken over; nothing more is written for it."""
+
+
+class WaitTimeout(KodosumiLabError, TimeoutError):
+    """The time given to a wait is over; the run itself goes on."""
+
+
+class LockClosed(KodosumiLabError):
+    """The lock is no longer open.
+
+    Attributes
+    ----------
+    by : str or None
+        Who answered it; None when it expired or its run ended.
+    """
+
+    def __init__(self, message: str, by: str | None = None) -> None:
+        self.by = by
+        super().__init__(message, by)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ClusterError(KodosumiLabError, ConnectionError):
+    """There is no Ray cluster, or not the one that owns the run."""
+
+
+class LogError(KodosumiLabError, OSError):
+    """The event log cannot be read or written."""
+
+
+class DamagedFileWarning(UserWarning):
+    """A file of the event log cannot be read; it was left out and the rest is served."""

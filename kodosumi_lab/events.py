@@ -1,0 +1,269 @@
+"""The event: its schema, its kinds and what its payload holds.
+
+An event is one row. ``SCHEMA_VERSION`` 1 has these columns, in Arrow, Parquet and Polars:
+
+============ ========================= =====================================================
+column       type                      meaning
+============ ========================= =====================================================
+run_id       string                    the run, a UUIDv7: ids sort by start
+seq          int64                     position in the run from 0, no gap, no repeat
+ts           timestamp[us, UTC]        when the flow emitted it; for people, not for order
+kind         string                    one of :data:`KINDS`
+agent        string, null              which agent spoke; null is the flow itself
+payload      string                    JSON; a MIME bundle for things that are shown
+attempt      int16                     1, 2, … when the flow's policy retries
+producer     uint64                    who emitted it
+producer_seq int64                     the emitter's own count, from 0
+============ ========================= =====================================================
+
+A payload over :data:`ARTIFACT_BYTES` is kept once, by content hash, and the event holds
+``{"artifact": {"sha256": …, "nbytes": …, "date": …}}`` in its place.
+
+``encode`` runs where the flow speaks and ``decode`` where a person reads. Decoding never
+unpickles anything: an object of a class unknown to this module comes back as its text.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "ARTIFACT_BYTES",
+    "KINDS",
+    "KIND_ID",
+    "SCHEMA_VERSION",
+    "STATUSES",
+    "TERMINAL",
+    "Rich",
+    "arrow_schema",
+    "decode",
+    "dumps",
+    "encode",
+    "run_date",
+    "wire_schema",
+]
+
+SCHEMA_VERSION = 1
+
+#: Closed list; the position of a kind is its code between emitter and Spooler.
+KINDS = (
+    "meta", "inputs", "agent", "upload", "debug", "stdout", "stderr", "status", "error",
+    "action", "result", "final", "lock", "lease", "progress", "metric", "span", "log",
+)  # fmt: skip
+KIND_ID = {kind: code for code, kind in enumerate(KINDS)}
+
+STATUSES = ("starting", "running", "awaiting", "finished", "error", "cancelled", "timeout", "lost")
+#: Statuses that close a run.
+TERMINAL = frozenset({"finished", "error", "cancelled", "timeout", "lost"})
+
+#: Larger payloads leave the stream: readers of lists must not carry them along.
+ARTIFACT_BYTES = 1 << 20
+
+ARROW_MIME = "application/vnd.apache.arrow.stream"
+CLASS_MIME = "application/vnd.kodosumi.class"
+BOKEH_MIME = "application/vnd.kodosumi.bokeh.v1+json"
+JSON_MIME = "application/json"
+
+
+def arrow_schema() -> pa.Schema:
+    """Arrow schema of an event, version 1 (columns as in the module's table)."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("run_id", pa.string(), nullable=False),
+            pa.field("seq", pa.int64(), nullable=False),
+            pa.field("ts", pa.timestamp("us", "UTC"), nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("agent", pa.string()),
+            pa.field("payload", pa.string(), nullable=False),
+            pa.field("attempt", pa.int16(), nullable=False),
+            pa.field("producer", pa.uint64(), nullable=False),
+            pa.field("producer_seq", pa.int64(), nullable=False),
+        ]
+    )
+
+
+def wire_schema() -> pa.Schema:
+    """Arrow schema of a batch between emitter and Spooler.
+
+    What is the same for the whole batch (run, attempt, producer, first count) travels
+    once, in the header; ``kind`` is the position in :data:`KINDS`; ``ts`` is microseconds.
+    """
+    import pyarrow as pa
+
+    return pa.schema([("ts", pa.int64()), ("kind", pa.uint8()), ("agent", pa.string()), ("payload", pa.string())])
+
+
+def run_date(run_id: str) -> str:
+    """Start date (UTC, ISO) that a run id carries: its partition in the log.
+
+    Raises
+    ------
+    ValueError
+        The id is no UUIDv7.
+    """
+    try:
+        parsed = uuid.UUID(run_id)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.version != 7:
+        raise ValueError(f"run id {run_id!r} is not a UUIDv7; take it from run.id or `kodosumi-lab runs`")
+    seconds = (parsed.int >> 80) / 1000  # RFC 9562, section 5.7: the first 48 bits are Unix milliseconds
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+
+
+# -- payloads ---------------------------------------------------------------------------
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=lambda o: _plain(o))
+
+
+def dumps(value: Any) -> str:
+    """JSON text of a payload: compact, valid UTF-8, without NaN.
+
+    Dates, enums, paths, sets, models, dataclasses and array scalars become their JSON
+    form, anything else its ``repr``; NaN and infinity become null; a lone surrogate is escaped.
+    """
+    try:
+        text = _encoder.encode(value)
+    except (ValueError, TypeError, RecursionError):
+        text = _encoder.encode(_finite(value, 0))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return json.dumps(json.loads(text), separators=(",", ":"))
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """What ``json`` cannot write, in terms of what it can."""
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, uuid.UUID | PurePath | decimal.Decimal):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "get_secret_value"):
+        return {"secret": True}
+    if hasattr(value, "model_dump") and hasattr(type(value), "model_fields"):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    for method in ("tolist", "to_dicts"):  # numpy arrays and scalars; Polars frames inside other values
+        if callable(getattr(value, method, None)) and not isinstance(value, type):
+            return getattr(value, method)()
+    return repr(value)
+
+
+def _finite(value: Any, depth: int) -> Any:
+    """The slow path: keys that are no strings, NaN, cycles."""
+    if depth > 100:
+        return repr(value)[:200]
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {k if isinstance(k, str) else str(_plain(k)): _finite(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item, depth + 1) for item in value]
+    if value is None or isinstance(value, str | int):
+        return value
+    return _finite(_plain(value), depth + 1)
+
+
+def encode(value: Any) -> str:
+    """Payload for a value that a flow shows or returns.
+
+    Strings, JSON values, models, dataclasses and tables (Polars, pandas, Arrow) come
+    back from :func:`decode` as values; objects with a Jupyter display keep their MIME
+    bundle, anything else its ``repr``.
+    """
+    if type(value) is str:
+        return '{"text/plain":' + dumps(value) + "}"
+    if value is None or type(value) in (bool, int, float, list, dict, tuple):
+        return '{"application/json":' + dumps(value) + "}"
+    from kodosumi_lab._mime import bundle_of
+
+    return dumps(bundle_of(value))
+
+
+class Rich:
+    """Something a flow showed that is no plain value: a figure, HTML, Markdown.
+
+    Notebooks render it from its MIME bundle; ``str()`` gives its text.
+    """
+
+    def __init__(self, bundle: dict[str, Any]) -> None:
+        self.bundle = bundle
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {mime: data for mime, data in self.bundle.items() if mime not in (ARROW_MIME, CLASS_MIME)}
+
+    def __str__(self) -> str:
+        for mime in ("text/markdown", "text/plain", "text/html"):
+            if mime in self.bundle:
+                return str(self.bundle[mime])
+        return f"<{', '.join(self.bundle)}>"
+
+    def __repr__(self) -> str:
+        return f"Rich({', '.join(self.bundle)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rich) and other.bundle == self.bundle
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def decode(payload: str, load_artifact: Callable[[dict[str, Any]], str] | None = None) -> Any:
+    """Python value of a payload.
+
+    Parameters
+    ----------
+    payload
+        JSON text as stored.
+    load_artifact
+        Called with ``{"sha256", "nbytes", "date"}`` for a payload that is kept beside
+        the log; without it the reference itself comes back.
+
+    Returns
+    -------
+    Any
+        A ``str``, a JSON value, a ``polars.DataFrame`` (pandas or Arrow where the flow
+        emitted those), or :class:`Rich` for anything that can only be shown.
+    """
+    data = json.loads(payload)
+    if not isinstance(data, dict):
+        return data
+    if set(data) == {"artifact"} and load_artifact is not None:
+        data = json.loads(load_artifact(data["artifact"]))
+    if ARROW_MIME in data:
+        from kodosumi_lab._mime import table_of
+
+        return table_of(data)
+    if JSON_MIME in data:
+        return data[JSON_MIME]
+    if set(data) == {"text/plain"}:
+        return data["text/plain"]
+    if any("/" in key for key in data):
+        return Rich(data)
+    return data

@@ -1,0 +1,298 @@
+"""The flow: an entrypoint, its input model and its options.
+
+A flow is made where its code is written and imports nothing heavy: no Ray, no pydantic
+until inputs are checked. ``launch`` and everything after it lives in
+:mod:`kodosumi_lab.runtime.launch`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+from kodosumi_lab.errors import FlowError
+
+if TYPE_CHECKING:
+    from kodosumi_lab.forms import InputModel, Inputs
+    from kodosumi_lab.runtime.run import Run
+
+__all__ = ["Flow", "Options", "entrypoint_of", "flow", "load", "registered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a flow says about itself and asks of the cluster.
+
+    Attributes
+    ----------
+    summary, description, tags, author, version
+        For people.
+    num_cpus, num_gpus, resources
+        What Ray reserves for the Runner. With any of them, or a `runtime_env`, each run
+        gets a Runner of its own; otherwise it takes a warm one, which reserves nothing.
+    runtime_env
+        Ray's runtime environment.
+    timeout_s
+        Longest time in status ``running``, in seconds, without the time awaiting a
+        person or a child run; per attempt.
+    retries
+        How often the run is tried again after an error or a lost Runner. Cancelling and
+        `timeout_s` end it at once.
+    fresh
+        Always use a new process.
+    """
+
+    summary: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    author: str = ""
+    version: str = ""
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    resources: dict[str, float] | None = None
+    runtime_env: dict[str, Any] | None = None
+    timeout_s: float | None = None
+    retries: int = 0
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise FlowError(f"timeout_s is {self.timeout_s!r}; expected seconds above 0, or None")
+        if not isinstance(self.retries, int) or self.retries < 0:
+            raise FlowError(f"retries is {self.retries!r}; expected a whole number from 0")
+
+    @property
+    def own_runner(self) -> bool:
+        """Whether a run needs a Runner made for it."""
+        return self.fresh or any(
+            value is not None for value in (self.num_cpus, self.num_gpus, self.resources, self.runtime_env)
+        )
+
+
+_OPTIONS = {f.name for f in dataclasses.fields(Options)}
+_flows: weakref.WeakValueDictionary[str, Flow] = weakref.WeakValueDictionary()
+
+
+class Flow:
+    """An automated process that can be launched; made by :func:`flow`.
+
+    Calling it calls the function, here and now, as if it were not decorated.
+
+    Attributes
+    ----------
+    name : str
+        How people and the log call it.
+    target : object
+        The entrypoint: a function, a class or an object with ``kickoff_async``.
+    options : Options
+        See there.
+    """
+
+    def __init__(self, target: Any, *, name: str | None = None, options: Options | None = None) -> None:
+        if not callable(target) and not hasattr(target, "kickoff_async"):
+            raise FlowError(
+                f"a {type(target).__name__} cannot be a flow; expected a function, or a class or an object "
+                "with kickoff_async"
+            )
+        self.target = target
+        self.name = name or getattr(target, "__name__", None) or type(target).__name__
+        doc = inspect.getdoc(target) if not hasattr(target, "kickoff_async") else ""
+        options = options or Options()
+        if not options.summary and doc:
+            options = dataclasses.replace(options, summary=doc.partition("\n")[0])
+        self.options = options
+        self.__doc__ = doc
+        self.__name__ = self.name
+        self.__module__ = getattr(target, "__module__", "__main__")
+        self.__qualname__ = getattr(target, "__qualname__", self.name)
+        if inspect.isroutine(target):
+            self.__wrapped__ = target
+        self._model: InputModel | None = None
+        _flows[self.name] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.target(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.name} {inspect.signature(self.entry)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_model": None}
+
+    @property
+    def entry(self) -> Callable[..., Any]:
+        """The callable that takes the inputs."""
+        target = self.target
+        if hasattr(target, "kickoff_async"):
+            return _kickoff
+        return target  # type: ignore[no-any-return]
+
+    @property
+    def inputs(self) -> InputModel:
+        """What the flow takes."""
+        if self._model is None:
+            from kodosumi_lab.forms import InputModel
+
+            self._model = InputModel(self.name, self.entry)
+        return self._model
+
+    def validate(self, **inputs: Any) -> Inputs:
+        """Check inputs without starting anything.
+
+        Raises
+        ------
+        InputsError
+            They do not fit; the messages name each field.
+        """
+        return self.inputs.validate(inputs)
+
+    def with_options(self, **options: Any) -> Flow:
+        """The same flow with other options, see :class:`Options`."""
+        _check_options(options)
+        changed = Flow.__new__(Flow)
+        changed.__dict__.update(self.__dict__)
+        changed.options = dataclasses.replace(self.options, **_tuples(options))
+        return changed
+
+    def launch(self, **inputs: Any) -> Run:
+        """Start a run.
+
+        Parameters
+        ----------
+        **inputs
+            By name, as the flow's signature says.
+
+        Returns
+        -------
+        Run
+            Handle of the run, which is in the log by now and survives this process
+            where the cluster does.
+
+        Raises
+        ------
+        InputsError
+            The inputs do not fit; nothing was started.
+        ClusterError
+            No Ray cluster can be reached or started.
+        """
+        from kodosumi_lab.runtime.launch import launch
+
+        return launch(self, inputs)
+
+
+async def _kickoff(inputs: dict[str, Any]) -> Any:
+    raise NotImplementedError("stands for an object's kickoff_async(inputs=…)")
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    tags = options.get("tags")
+    return {**options, "tags": (tags,) if isinstance(tags, str) else tuple(tags)} if tags is not None else options
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise FlowError(f"unknown option {', '.join(unknown)}; a flow takes: {', '.join(sorted(_OPTIONS))}")
+
+
+@overload
+def flow(target: Callable[..., Any], /) -> Flow: ...
+@overload
+def flow(target: None = None, /, *, name: str | None = None, **options: Any) -> Callable[[Any], Flow]: ...
+@overload
+def flow(target: Any, /, *, name: str | None = None, **options: Any) -> Flow: ...
+
+
+def flow(target: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    """Make a flow of a function, a class or an object.
+
+    Parameters
+    ----------
+    target
+        A function (sync, async, generator or async generator), or a class or an object
+        with ``kickoff_async(inputs=…)``.
+    name
+        How people and the log call it; the function's name by default.
+    **options
+        See :class:`Options`.
+
+    Raises
+    ------
+    FlowError
+        The target cannot be a flow, or an option is unknown.
+
+    Examples
+    --------
+    >>> import kodosumi_lab as kl
+    >>> @kl.flow(summary="Add two numbers", tags=["math"])
+    ... def add(a: int, b: int = 1) -> int:
+    ...     return a + b
+    >>> add(2), add.validate(a=2).wire
+    (3, {'a': 2, 'b': 1})
+    """
+    _check_options(options)
+    made = Options(**_tuples(options))
+    if target is not None:
+        return Flow(target, name=name, options=made)
+    return lambda target: Flow(target, name=name, options=made)
+
+
+def registered() -> dict[str, Flow]:
+    """Flows that exist in this process, by name; of several of one name the newest."""
+    return dict(sorted(_flows.items()))
+
+
+def entrypoint_of(target: Any) -> str | None:
+    """Import path ``module:qualified.name`` that leads back to `target`, or None.
+
+    None where nothing leads back: a notebook cell, a script's main module, a closure.
+    """
+    found = target.target if isinstance(target, Flow) else target
+    module, qualname = getattr(found, "__module__", None), getattr(found, "__qualname__", "")
+    loaded = sys.modules.get(module or "")
+    if module in (None, "__main__", "__mp_main__") or "<" in qualname or not getattr(loaded, "__file__", None):
+        return None
+    here: Any = loaded
+    for part in qualname.split("."):
+        here = getattr(here, part, None)
+    same = here is found or (isinstance(here, Flow) and here.target is found)
+    return f"{module}:{qualname}" if same else None
+
+
+def load(entrypoint: str) -> Flow:
+    """The flow at an import path.
+
+    Parameters
+    ----------
+    entrypoint
+        ``package.module:name`` or ``package.module.name``.
+
+    Raises
+    ------
+    FlowError
+        Nothing there, or nothing that can be a flow. Errors of the module itself pass through.
+    """
+    module, colon, name = entrypoint.partition(":")
+    if not colon:
+        module, _, name = entrypoint.rpartition(".")
+    if not module or not name:
+        raise FlowError(f"{entrypoint!r} is no entrypoint; expected package.module:name")
+    try:
+        here: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
+            raise FlowError(f"no module {error.name!r} for entrypoint {entrypoint!r}; looked in {sys.path}") from error
+        raise
+    for part in name.split("."):
+        if not hasattr(here, part):
+            known = [key for key, value in vars(here).items() if isinstance(value, Flow)] if hasattr(here, "__dict__") else []
+            listed = f"; it has the flows: {', '.join(known)}" if known else ""
+            raise FlowError(f"module {module!r} has no {name!r}{listed}")
+        here = getattr(here, part)
+    return here if isinstance(here, Flow) else Flow(here, name=name)

@@ -1,0 +1,1 @@
+"""The way of an event: Runner, Tracer, EventStream, Spooler, EventLog, query, follow."""

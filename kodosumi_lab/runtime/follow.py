@@ -1,0 +1,208 @@
+"""``follow``: the one live reader. Every view, the command line and HTTP use it.
+
+The first frames come from a query, with the hot segments' lengths noted beforehand; after
+that only what was appended is read. Rows carry ``seq``, so a row seen twice is dropped and
+a missing one is noticed and asked for: sealing and compaction cannot tear the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from kodosumi_lab.errors import WaitTimeout
+from kodosumi_lab.events import TERMINAL, decode
+from kodosumi_lab.runtime.layout import SegmentName
+from kodosumi_lab.runtime.query import EVENTS, EventLog
+from kodosumi_lab.runtime.segment import read_snapshot, read_tail
+
+__all__ = ["Event", "afollow", "afollow_frames", "events_of", "follow", "follow_frames"]
+
+# A look at the committed lengths costs about 50 µs: 100 a second while events come,
+# backing off to 20 a second, keeps an open view far below one per cent of a core.
+_FASTEST_S = 0.01
+_SLOWEST_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a run.
+
+    Attributes
+    ----------
+    seq, ts, kind, agent, attempt
+        Columns of the log.
+    payload
+        JSON text as stored.
+    """
+
+    run_id: str
+    seq: int
+    ts: datetime
+    kind: str
+    agent: str | None
+    payload: str
+    attempt: int
+    log: EventLog
+
+    @property
+    def value(self) -> Any:
+        """The payload as a Python value, see :func:`kodosumi_lab.events.decode`."""
+        return decode(self.payload, self.log.artifact)
+
+    def __repr__(self) -> str:
+        text = self.payload if len(self.payload) <= 60 else self.payload[:57] + "…"
+        return f"Event({self.seq}, {self.kind}, {text})"
+
+
+class _Cursor:
+    """What has been read; :meth:`read` gives what came since."""
+
+    def __init__(self, log: EventLog, run_id: str, after: int) -> None:
+        self.log = log
+        self.run_id = run_id
+        self.next = after + 1
+        self.done = False
+        self._seen: dict[SegmentName, int] | None = None
+
+    def read(self) -> pl.DataFrame:
+        """Contiguous new rows, sorted by seq; empty when there are none."""
+        positions = self.log.positions()
+        if self._seen is None:
+            self.log.run(self.run_id)  # RunNotFound, rather than waiting for ever
+            frame = self._query()
+        elif positions == self._seen:
+            return pl.DataFrame(schema=EVENTS)
+        elif not set(self._seen) <= set(positions):
+            frame = self._query()
+        else:
+            frame = self._appended(positions)
+            if frame is None:
+                return pl.DataFrame(schema=EVENTS)
+        self._seen = positions
+        frame = frame.filter(pl.col("seq") >= self.next).unique("seq", keep="first").sort("seq")
+        if len(frame) and frame["seq"][-1] - self.next + 1 != len(frame):
+            frame = self._query().unique("seq", keep="first").sort("seq")
+            whole = pl.int_range(self.next, self.next + len(frame), eager=True)
+            frame = frame.filter(frame["seq"] == whole)  # the rest is not published yet
+        if len(frame):
+            self.next = frame["seq"][-1] + 1
+            self._look_for_end(frame)
+        return frame
+
+    def _query(self) -> pl.DataFrame:
+        return self.log.events(self.run_id).filter(pl.col("seq") >= self.next).sort("seq").collect()
+
+    def _appended(self, positions: dict[SegmentName, int]) -> pl.DataFrame | None:
+        frames = [pl.DataFrame(schema=EVENTS)]
+        seen = self._seen or {}
+        try:
+            for name, length in positions.items():
+                if seen.get(name) == length:
+                    continue
+                path = self.log.layout.arrows(name)
+                start = seen.get(name)
+                table = read_snapshot(path, length).table if start is None else read_tail(path, start, length)
+                frame = pl.from_arrow(table, schema=EVENTS)
+                assert isinstance(frame, pl.DataFrame)
+                frames.append(frame.filter(pl.col("run_id") == self.run_id))
+        except FileNotFoundError:
+            return None  # sealed at this moment: the next look sees that it is gone and asks the log
+        return pl.concat(frames)
+
+    def _look_for_end(self, frame: pl.DataFrame) -> None:
+        for payload in frame.filter(pl.col("kind") == "status")["payload"]:
+            self.done = json.loads(payload).get("status") in TERMINAL
+
+
+class _Pace:
+    def __init__(self, timeout_s: float | None, what: str) -> None:
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+        self._timeout_s = timeout_s
+        self._what = what
+        self._pause = _FASTEST_S
+
+    def pause(self, idle: bool) -> float:
+        self._pause = min(_SLOWEST_S, self._pause * 1.2) if idle else _FASTEST_S
+        if self._end is not None and time.monotonic() > self._end:
+            raise WaitTimeout(f"run {self._what} has not ended within {self._timeout_s:g} s; it goes on")
+        return self._pause
+
+
+def follow_frames(
+    log: EventLog, run_id: str, *, after: int = -1, timeout_s: float | None = None
+) -> Iterator[pl.DataFrame]:
+    """Events of a run as they are committed, until it ends.
+
+    Parameters
+    ----------
+    log, run_id
+        What to read.
+    after
+        Last ``seq`` that the caller has; -1 from the start.
+    timeout_s
+        Give up after this time.
+
+    Yields
+    ------
+    polars.DataFrame
+        Columns of the log, ``seq`` contiguous within and across frames.
+
+    Raises
+    ------
+    RunNotFound
+        The log holds no such run.
+    WaitTimeout
+        The run had not ended within `timeout_s`; it goes on.
+    """
+    cursor, pace = _Cursor(log, run_id, after), _Pace(timeout_s, run_id)
+    while True:
+        frame = cursor.read()
+        if len(frame):
+            yield frame
+        if cursor.done:
+            return
+        time.sleep(pace.pause(frame.is_empty()))
+
+
+async def afollow_frames(
+    log: EventLog, run_id: str, *, after: int = -1, timeout_s: float | None = None
+) -> AsyncIterator[pl.DataFrame]:
+    """Asynchronous form of :func:`follow_frames`; files are read in a thread."""
+    cursor, pace = _Cursor(log, run_id, after), _Pace(timeout_s, run_id)
+    while True:
+        frame = await asyncio.to_thread(cursor.read)
+        if len(frame):
+            yield frame
+        if cursor.done:
+            return
+        await asyncio.sleep(pace.pause(frame.is_empty()))
+
+
+def events_of(log: EventLog, frame: pl.DataFrame) -> Iterator[Event]:
+    """Rows of a frame as events."""
+    columns = ("run_id", "seq", "ts", "kind", "agent", "payload", "attempt")
+    for row in frame.select(columns).iter_rows():
+        yield Event(*row, log=log)
+
+
+def follow(log: EventLog, run_id: str, *, after: int = -1, timeout_s: float | None = None) -> Iterator[Event]:
+    """:func:`follow_frames`, event by event."""
+    for frame in follow_frames(log, run_id, after=after, timeout_s=timeout_s):
+        yield from events_of(log, frame)
+
+
+async def afollow(
+    log: EventLog, run_id: str, *, after: int = -1, timeout_s: float | None = None
+) -> AsyncIterator[Event]:
+    """:func:`afollow_frames`, event by event."""
+    async for frame in afollow_frames(log, run_id, after=after, timeout_s=timeout_s):
+        for event in events_of(log, frame):
+            yield event

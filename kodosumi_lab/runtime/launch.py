@@ -1,0 +1,157 @@
+"""Starting a run: check the inputs, say what is needed to start it, hand it to the Dispatcher."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import secrets
+import sys
+from typing import Any
+
+from uuid_utils import uuid7
+
+from kodosumi_lab.errors import ClusterError, FlowError, InputsError
+from kodosumi_lab.flow import Flow, entrypoint_of, registered
+from kodosumi_lab.forms import SECRET, Inputs, secret_fields
+from kodosumi_lab.runtime import cluster, console, home
+from kodosumi_lab.runtime.run import Run
+
+__all__ = ["launch", "rerun"]
+
+
+def launch(flow: Flow, inputs: dict[str, Any]) -> Run:
+    """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`."""
+    checked = flow.inputs.validate(inputs)
+    code = _code(flow)
+    return _submit(_meta(flow, code), code, checked)
+
+
+def rerun(run: Run, changes: dict[str, Any]) -> Run:
+    """Start a new run of the same flow with the same inputs but for `changes`.
+
+    Raises
+    ------
+    InputsError
+        The changed inputs do not fit, or a secret that the log does not hold is missing.
+    FlowError
+        Changes to a flow whose inputs cannot be checked here.
+    """
+    meta, wire = run.meta, run.inputs
+    flow = _known(meta)
+    if flow is not None:
+        kept = {name: value for name, value in wire.items() if value != SECRET}
+        checked = flow.inputs.validate({**kept, **changes})
+    else:
+        unknown = sorted(set(changes) - set(wire))
+        if unknown:
+            raise InputsError(meta["flow"], {name: ["is no input of this flow"] for name in unknown})
+        checked = Inputs({**wire, **changes})
+    missing = secret_fields(checked.wire) if flow is None else []
+    missing = [path for path in missing if path not in checked.secrets]
+    if missing:
+        raise InputsError(meta["flow"], {path: ["is a secret, which is not kept; give it again"] for path in missing})
+    code = meta["code"]
+    fresh = {**meta, **_provenance(), "rerun_of": run.id}
+    return _submit({**fresh, "cwd": meta["cwd"], "sys_path": meta["sys_path"]}, code, checked)
+
+
+def _known(meta: dict[str, Any]) -> Flow | None:
+    """The flow in this process that the run was of; nothing is imported or unpickled for it."""
+    for flow in registered().values():
+        if flow.name == meta["flow"] and (entrypoint_of(flow) or f"{flow.name} (by value)") == meta["entrypoint"]:
+            return flow
+    return None
+
+
+def _code(flow: Flow) -> dict[str, Any]:
+    """What leads a Runner to the flow: an import path, else the pickled flow itself."""
+    path = entrypoint_of(flow)
+    if path is not None:
+        return {"import": path}
+    import ray
+
+    try:
+        return {"pickle": ray.cloudpickle.dumps(flow)}
+    except Exception as error:  # whatever an object's own pickling raises
+        raise FlowError(_unshippable(flow, error)) from error
+
+
+def _unshippable(flow: Flow, error: Exception) -> str:
+    """Which name the flow uses that cannot be sent to another process."""
+    import inspect
+
+    import ray
+
+    culprits = []
+    target = inspect.unwrap(flow.target)
+    if inspect.isfunction(target):
+        used = inspect.getclosurevars(target)
+        for name, value in {**used.globals, **used.nonlocals}.items():
+            try:
+                ray.cloudpickle.dumps(value)
+            except Exception:  # the probe's only purpose
+                culprits.append(f"{name} ({type(value).__module__}.{type(value).__qualname__})")
+    named = f"it uses {', '.join(culprits)}" if culprits else str(error)
+    return (
+        f"flow {flow.name!r} cannot be sent to the cluster: {named}, which cannot be pickled; "
+        "create it inside the flow, or move the flow into a module"
+    )
+
+
+def _meta(flow: Flow, code: dict[str, Any]) -> dict[str, Any]:
+    o = flow.options
+    ray_options = {"num_cpus": o.num_cpus, "num_gpus": o.num_gpus, "resources": o.resources, "runtime_env": o.runtime_env}
+    return {
+        "flow": flow.name,
+        "entrypoint": code.get("import") or f"{flow.name} (by value)",
+        "summary": o.summary,
+        "description": o.description,
+        "tags": list(o.tags),
+        "author": o.author,
+        "version": o.version,
+        "timeout_s": o.timeout_s,
+        "retries": o.retries,
+        "fresh": o.fresh,
+        "options": {key: value for key, value in ray_options.items() if value is not None},
+        **home.place(),
+        **_provenance(),
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    parent = console.current()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return {
+        "user": user,
+        "parent": parent.run_id if parent is not None else None,
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "launched_by": os.path.basename(sys.argv[0] or sys.executable),
+    }
+
+
+def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs) -> Run:
+    held = cluster.connection()
+    import ray
+
+    run_id = str(uuid7())
+    order = {
+        "run_id": run_id,
+        "meta": meta,
+        "inputs": checked.wire,
+        "secrets": checked.secrets,
+        "code": code,
+        "producer": secrets.randbits(64),
+    }
+    try:
+        ray.get(held.dispatcher.launch.remote(order))
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"run {run_id} of flow {meta['flow']!r} may not have been started: the cluster at "
+            f"{held.home.address} does not answer ({' '.join(str(error).split())[:200]})"
+        ) from error
+    return Run(run_id, log_dir=held.home.log_dir)

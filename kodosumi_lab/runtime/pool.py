@@ -1,0 +1,166 @@
+"""The pool of Runners: warm ones that wait, and the ones made for a run.
+
+A warm Runner has our libraries imported and no flow module. It is unbound until its first
+run binds it to a place (working directory and import path); afterwards only runs of that
+place get it. ``spare`` unbound Runners are kept ready, replaced in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from kodosumi_lab.runtime.runner import RunnerActor
+
+__all__ = ["Pool", "Slot"]
+
+logger = logging.getLogger(__name__)
+
+# Runners that carried a run wait this long for another one; then only the spare ones stay.
+_LINGER_S = 20.0
+
+Place = tuple[str, tuple[str, ...]]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A Runner and what the pool knows of it."""
+
+    name: str
+    actor: Any
+    place: Place | None = None
+    runs: int = 0
+    idle_since: float = 0.0
+
+
+class Pool:
+    """See the module.
+
+    Parameters
+    ----------
+    namespace, spooler, home
+        Handed to each Runner.
+    spare
+        Unbound Runners to keep ready.
+    max_runs
+        Runs a Runner takes before it is retired.
+    """
+
+    def __init__(self, namespace: str, spooler: Any, home: dict[str, Any], *, spare: int, max_runs: int) -> None:
+        self._namespace = namespace
+        self._spooler = spooler
+        self._home = home
+        self._spare = spare
+        self._max_runs = max_runs
+        self.idle: list[Slot] = []
+        self._starting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def _make(self, options: dict[str, Any] | None = None) -> Slot:
+        name = f"runner-{secrets.token_hex(8)}"
+        cls = ray.remote(RunnerActor).options(
+            name=name,
+            namespace=self._namespace,
+            lifetime="detached",
+            max_concurrency=64,
+            **{"num_cpus": 0, **(options or {})},
+        )
+        return Slot(name, cls.remote(name, self._spooler, self._home))
+
+    async def _ready(self, slot: Slot) -> Slot:
+        try:
+            await slot.actor.ready.remote()
+        except BaseException:  # nobody waits for it any more, or it died: it must not stay behind
+            self.kill(slot)
+            raise
+        return slot
+
+    async def acquire(self, place: Place, options: dict[str, Any] | None) -> Slot:
+        """A Runner for a run of `place`; with `options` (Ray's) one of its own."""
+        if options is not None:
+            slot = await self._ready(self._make(options))
+            slot.runs = self._max_runs  # retired after its run
+            return slot
+        bound = [slot for slot in self.idle if slot.place == place]
+        unbound = [slot for slot in self.idle if slot.place is None]
+        found = (bound or unbound)[:1]
+        if found:
+            slot = found[0]
+            self.idle.remove(slot)
+        else:
+            slot = await self._ready(self._make())
+        slot.place = place
+        self.refill()
+        return slot
+
+    def release(self, slot: Slot, *, reusable: bool) -> None:
+        """Give a Runner back after its run."""
+        slot.runs += 1
+        if not reusable or slot.runs >= self._max_runs or self._closed:
+            self.kill(slot)
+            return
+        slot.idle_since = time.monotonic()
+        self.idle.append(slot)
+        self.spawn(self._trim_later())
+
+    def kill(self, slot: Slot) -> None:
+        """End a Runner's process."""
+        with contextlib.suppress(ValueError):  # Ray knows the actor no more
+            ray.kill(slot.actor, no_restart=True)
+
+    def refill(self) -> None:
+        """Start Runners until enough spare ones are ready or on their way."""
+        missing = self._spare - sum(slot.place is None for slot in self.idle) - self._starting
+        for _ in range(max(0, missing)):
+            self._starting += 1
+            self.spawn(self._start_spare())
+
+    async def _start_spare(self) -> None:
+        try:
+            slot = await self._ready(self._make())
+        except ray.exceptions.RayError as error:
+            logger.warning("a warm Runner did not start: %s", error)
+            return
+        finally:
+            self._starting -= 1
+        if self._closed:
+            self.kill(slot)
+        else:
+            self.idle.append(slot)
+
+    async def _trim_later(self) -> None:
+        await asyncio.sleep(_LINGER_S + 0.1)
+        horizon = time.monotonic() - _LINGER_S
+        bound = [slot for slot in self.idle if slot.place is not None and slot.idle_since <= horizon]
+        for slot in bound:
+            self.idle.remove(slot)
+            self.kill(slot)
+
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine in the background, keeping hold of its task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """End every idle Runner; the ones on their way end when they arrive."""
+        self._closed = True
+        for slot in self.idle:
+            self.kill(slot)
+        self.idle = []
+
+    def sweep(self, keep: set[str]) -> None:
+        """End Runners that an earlier Dispatcher left idle."""
+        for entry in ray.util.list_named_actors(all_namespaces=True):
+            name = entry["name"]
+            if entry["namespace"] == self._namespace and name.startswith("runner-") and name not in keep:
+                with contextlib.suppress(ValueError):
+                    ray.kill(ray.get_actor(name, self._namespace), no_restart=True)

@@ -1,0 +1,359 @@
+"""Reading the log: Polars frames over Parquet and hot segments at once. No Ray, no server.
+
+What a reader must get right, and where:
+
+1. Hot segments are opened first, then the Parquet files are listed, leaving out those of
+   the same name: a segment that is sealed in between is neither missed nor read twice.
+2. Everything is opened before the first row leaves; a file that vanished in between
+   (sealed, compacted) starts the plan again. Open files survive their unlinking.
+3. A Parquet file that cannot be read is left out with a :class:`DamagedFileWarning` that
+   names it; the rest is served.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+
+from kodosumi_lab.errors import DamagedFileWarning, LogError, RunNotFound
+from kodosumi_lab.events import arrow_schema, run_date
+from kodosumi_lab.runtime.fold import fold_table, index_schema, index_table
+from kodosumi_lab.runtime.layout import Layout, SegmentName, parse_segment
+from kodosumi_lab.runtime.lifecycle import RunState
+from kodosumi_lab.runtime.sealing import sealed_files
+from kodosumi_lab.runtime.segment import committed_length, read_snapshot, read_tail
+
+__all__ = ["EVENTS", "RUNS", "EventLog"]
+
+
+def _polars(schema: pa.Schema) -> pl.Schema:
+    return pl.Schema(pl.from_arrow(schema.empty_table()).schema)  # type: ignore[union-attr]
+
+
+#: Polars schema of events.
+EVENTS = _polars(arrow_schema())
+_INDEX = _polars(index_schema())
+#: Polars schema of the run list: the index and ``place``, the place in the queue from 1.
+RUNS = pl.Schema({**_INDEX, "place": pl.Int64()})
+
+# Yielding a full scan in slices of this many bytes on disk keeps its memory bounded.
+_SCAN_BYTES = 256 * 2**20
+
+
+class _Hot:
+    """A hot segment as read so far; reading again costs only what was added."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        snapshot = read_snapshot(path, length)
+        self.path = path
+        self.length = snapshot.length
+        self.runs = {data["run_id"]: RunState.from_dict(data) for data in snapshot.runs}
+        self.frames = [_frame(snapshot.table)]
+        fold_table(self.runs, snapshot.table)
+
+    def advance(self, length: int) -> None:
+        if length > self.length:
+            table = read_tail(self.path, self.length, length)
+            self.frames.append(_frame(table))
+            fold_table(self.runs, table)
+            self.length = length
+            if len(self.frames) > 64:
+                self.frames = [pl.concat(self.frames, rechunk=False)]
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table, schema=EVENTS)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+class EventLog:
+    """An event log, for reading.
+
+    Parameters
+    ----------
+    root
+        The log directory; one that does not exist yet reads as empty.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.layout = Layout(self.root)
+        self._hot: dict[SegmentName, _Hot] = {}
+        self._index: tuple[frozenset[Path], pl.DataFrame] = (frozenset(), pl.DataFrame(schema=_INDEX))
+        self._lock = threading.RLock()
+
+    # -- frames -----------------------------------------------------------------------
+
+    def events(
+        self,
+        run_id: str | None = None,
+        *,
+        since: datetime.date | None = None,
+        until: datetime.date | None = None,
+    ) -> pl.LazyFrame:
+        """Events of all runs, finished and live, as of each ``collect``.
+
+        Parameters
+        ----------
+        run_id
+            Only this run; its partition and row groups are all that is read.
+        since, until
+            Only runs that started on these days (UTC, both included).
+
+        Returns
+        -------
+        polars.LazyFrame
+            Columns of :data:`EVENTS`. Rows of one run come in order of ``seq`` when
+            sorted by it; across runs no order is promised.
+        """
+        date = run_date(run_id) if run_id is not None else None
+        low = date or (since.isoformat() if since else "")
+        high = date or (until.isoformat() if until else "9999")
+
+        def generate(
+            with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+        ) -> Iterator[pl.DataFrame]:
+            def plan(source: pl.LazyFrame) -> pl.DataFrame:
+                if run_id is not None:
+                    source = source.filter(pl.col("run_id") == run_id)
+                if predicate is not None:
+                    source = source.filter(predicate)
+                if with_columns is not None:
+                    source = source.select(with_columns)
+                return source.collect()
+
+            left = n_rows
+            for frame in self._scan("events", low, high, plan, in_range=since is not None or until is not None):
+                if left is not None:
+                    frame = frame.head(left)
+                    left -= len(frame)
+                yield frame
+                if left == 0:
+                    return
+
+        return register_io_source(generate, schema=EVENTS, is_pure=False)
+
+    def runs(self, *, hidden: bool = False) -> pl.LazyFrame:
+        """All runs, finished and live, one row each, as of each ``collect``; newest last.
+
+        Parameters
+        ----------
+        hidden
+            Also the log's own system runs.
+
+        Returns
+        -------
+        polars.LazyFrame
+            Columns of :data:`RUNS`: ``started``, ``running``, ``ended`` and ``updated`` are
+            UTC times, ``active_s`` seconds, ``nbytes`` payload bytes, ``progress`` 0 to 1 or
+            null, ``place`` the place in the queue of a run that waits for a slot.
+        """
+
+        def generate(
+            with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+        ) -> Iterator[pl.DataFrame]:
+            frame = self._runs()
+            if not hidden:
+                frame = frame.filter(~pl.col("hidden"))
+            if predicate is not None:
+                frame = frame.filter(predicate)
+            if with_columns is not None:
+                frame = frame.select(with_columns)
+            yield frame.head(n_rows) if n_rows is not None else frame
+
+        return register_io_source(generate, schema=RUNS, is_pure=False)
+
+    def _runs(self) -> pl.DataFrame:
+        hot = self._open_hot()
+        with self._lock:
+            states: dict[str, RunState] = {}
+            for segment in hot.values():
+                for run_id, state in segment.runs.items():
+                    if run_id not in states or state.seq >= states[run_id].seq:
+                        states[run_id] = state
+            live = pl.from_arrow(index_table(list(states.values())), schema=_INDEX)
+            assert isinstance(live, pl.DataFrame)
+            frame = self._sealed_index(set(hot))
+        if len(live):
+            frame = pl.concat([frame.join(live.select("run_id"), on="run_id", how="anti"), live]).sort("run_id")
+        waiting = (pl.col("status") == "starting") & pl.col("runner").is_null()
+        queue = (
+            frame.filter(waiting)
+            .select("run_id", root=pl.col("parent").is_null())
+            .sort("root", "run_id")
+            .with_row_index("place", offset=1)
+            .select("run_id", pl.col("place").cast(pl.Int64))
+        )
+        return frame.join(queue, on="run_id", how="left", maintain_order="left").select(RUNS.names())
+
+    def _sealed_index(self, hot: set[SegmentName]) -> pl.DataFrame:
+        """Newest index row of each sealed run; sealed files never change, so only new ones are read."""
+        files = frozenset(self._sealed("runs", "", "9999", hot))
+        known, frame = self._index
+        if files == known:
+            return frame
+        fresh = sorted(files - known) if known <= files else sorted(files)
+        opened = self._open(fresh)
+        rows = pl.concat([self._read(opened, lambda source: source.collect(), _INDEX), frame.clear()])
+        if known <= files:
+            rows = pl.concat([frame, rows])
+        frame = rows.sort("run_id", "last_seq").unique("run_id", keep="last", maintain_order=True)
+        self._index = (files, frame)
+        return frame
+
+    # -- one run ----------------------------------------------------------------------
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The run's index row, as of now.
+
+        Raises
+        ------
+        RunNotFound
+            The log holds no such run.
+        """
+        date = run_date(run_id)
+        hot = self._open_hot()
+        with self._lock:
+            found = [segment.runs[run_id] for segment in hot.values() if run_id in segment.runs]
+            if found:
+                row = index_table([max(found, key=lambda state: state.seq)]).to_pylist()[0]
+            else:
+                opened = self._open(self._sealed("runs", date, date, set(hot)))
+                rows = self._read(opened, lambda s: s.filter(pl.col("run_id") == run_id).collect(), _INDEX)
+                if rows.is_empty():
+                    raise RunNotFound(
+                        f"no run {run_id} in the log {self.root}; `kodosumi-lab runs` lists those there are"
+                    )
+                row = rows.sort("last_seq").row(-1, named=True)
+        row["locks"] = json.loads(row["locks"] or "[]")
+        return dict(row)
+
+    def place(self, run_id: str) -> int | None:
+        """Place in the queue of a run that waits for a slot, from 1."""
+        found = self._runs().filter(pl.col("run_id") == run_id)["place"]
+        return found[0] if len(found) else None
+
+    def artifact(self, reference: dict[str, Any]) -> str:
+        """Text of a payload that is kept beside the log.
+
+        Raises
+        ------
+        LogError
+            It is not there (any more).
+        """
+        path = self.layout.artifact(str(reference["date"]), str(reference["sha256"]))
+        try:
+            return path.read_text()
+        except OSError as error:
+            raise LogError(f"a payload of {reference['nbytes']:,} bytes is not in the log: {path}") from error
+
+    # -- files ------------------------------------------------------------------------
+
+    def positions(self) -> dict[SegmentName, int]:
+        """Hot segments and their committed lengths now."""
+        result = {}
+        for name in self.layout.hot_segments():
+            length = committed_length(self.layout.length(name))
+            if length is not None:
+                result[name] = length
+        return result
+
+    def _open_hot(self) -> dict[SegmentName, _Hot]:
+        with self._lock:
+            positions = self.positions()
+            for name in set(self._hot) - set(positions):
+                del self._hot[name]
+            for name, length in positions.items():
+                with contextlib.suppress(FileNotFoundError):  # sealed meanwhile: its Parquet is listed next
+                    if name in self._hot:
+                        self._hot[name].advance(length)
+                    else:
+                        self._hot[name] = _Hot(self.layout.arrows(name), length)
+            return dict(self._hot)
+
+    def _sealed(self, kind: str, low: str, high: str, hot: set[SegmentName]) -> list[Path]:
+        files = []
+        for date in self.layout.dates(kind):
+            if low <= date <= high:
+                paths = sealed_files(self.layout.table(kind, date))
+                files += [path for path in paths if parse_segment(path.stem) not in hot]
+        return files
+
+    def _open(self, files: list[Path]) -> list[tuple[Path, IO[bytes]]]:
+        return [(path, path.open("rb")) for path in files]
+
+    def _scan(self, kind: str, low: str, high: str, plan: Any, *, in_range: bool) -> Iterator[pl.DataFrame]:
+        for _ in range(100):
+            with self._lock:
+                hot = self._open_hot()
+                frames = [frame for segment in hot.values() for frame in segment.frames]
+            try:
+                opened = self._open(self._sealed(kind, low, high, set(hot)))
+                break
+            except FileNotFoundError:
+                continue
+        else:
+            raise LogError(f"files of the log kept vanishing while it was opened: {self.root}")
+        group: list[tuple[Path, IO[bytes]]] = []
+        size = 0
+        for path, file in opened:
+            group.append((path, file))
+            size += file.seek(0, 2)
+            file.seek(0)
+            if size >= _SCAN_BYTES:
+                yield self._read(group, plan, None)
+                group, size = [], 0
+        if group:
+            yield self._read(group, plan, None)
+        source = pl.concat(frames, rechunk=False).lazy() if frames else pl.LazyFrame(schema=EVENTS)
+        if in_range:
+            ids = source.select(pl.col("run_id").unique()).collect()["run_id"]
+            source = source.filter(pl.col("run_id").is_in([i for i in ids if low <= run_date(i) <= high]))
+        yield plan(source)
+
+    def _read(self, opened: list[tuple[Path, IO[bytes]]], plan: Any, empty: pl.Schema | None) -> pl.DataFrame:
+        """Run a plan over opened Parquet files, leaving out damaged ones."""
+        if not opened:
+            return pl.DataFrame(schema=empty)
+        try:
+            frame = plan(_scan_files([file for _, file in opened]))
+            assert isinstance(frame, pl.DataFrame)
+        except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError) as error:
+            good = []
+            for path, file in opened:
+                try:
+                    plan(_scan_files([file]))
+                    good.append((path, file))
+                except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError) as reason:
+                    warnings.warn(
+                        f"a damaged file of the log was left out: {reason}: {path}; "
+                        "`kodosumi-lab doctor --set-aside` moves it out of the way",
+                        DamagedFileWarning,
+                        stacklevel=2,
+                    )
+            if len(good) == len(opened):
+                raise LogError(f"the log cannot be read: {error}") from error
+            if not good:
+                return pl.DataFrame(schema=empty) if empty else plan(pl.LazyFrame(schema=EVENTS))
+            return self._read(good, plan, empty)
+        finally:
+            for _, file in opened:
+                file.seek(0)
+        return frame
+
+
+def _scan_files(files: list[IO[bytes]]) -> pl.LazyFrame:
+    for file in files:
+        file.seek(0)
+    return pl.scan_parquet(files, glob=False, missing_columns="insert", extra_columns="ignore")

@@ -1,0 +1,386 @@
+"""``Run``: what a person holds. A small, picklable handle; everything else is in the log.
+
+Reading needs the log only. Cancelling, answering and running again need the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import html
+import json
+import time
+from collections.abc import AsyncIterator, Generator, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kodosumi_lab.errors import (
+    ClusterError,
+    RunCancelled,
+    RunFailed,
+    RunLost,
+    RunNotFound,
+    RunTimeout,
+    WaitTimeout,
+)
+from kodosumi_lab.events import TERMINAL, decode, dumps
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from kodosumi_lab.runtime.follow import Event
+    from kodosumi_lab.runtime.query import EventLog
+
+__all__ = ["Run", "event_log"]
+
+_FAILURES = {"cancelled": RunCancelled, "timeout": RunTimeout, "lost": RunLost, "error": RunFailed}
+_LAST_LINES = 8
+
+_logs: dict[str, EventLog] = {}
+
+
+def event_log(log_dir: str | Path | None = None) -> EventLog:
+    """The log at `log_dir`, or this process's; kept open, so that reading again is cheap."""
+    from kodosumi_lab.runtime import home
+    from kodosumi_lab.runtime.query import EventLog
+
+    if log_dir is None:
+        here = home.get()
+        if here is not None:
+            log_dir = here.log_dir
+        else:
+            from kodosumi_lab import settings
+            from kodosumi_lab.runtime import background
+
+            asked = settings.load()
+            found = background.find() if "log_dir" not in asked.model_fields_set else None
+            log_dir = found["log_dir"] if found else asked.log_dir
+    return _logs.setdefault(str(log_dir), EventLog(log_dir))
+
+
+class Run:
+    """One execution of a flow.
+
+    Attributes
+    ----------
+    id : str
+        UUIDv7; ids sort by start.
+    log_dir : str
+        Directory of the event log that holds it.
+    """
+
+    def __init__(self, run_id: str, *, log_dir: str | Path) -> None:
+        self.id = run_id
+        self.log_dir = str(log_dir)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _run, (self.id, self.log_dir)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def _log(self) -> EventLog:
+        return event_log(self.log_dir)
+
+    def _row(self) -> dict[str, Any]:
+        return self._log.run(self.id)
+
+    # -- how it stands ----------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """``starting, running, awaiting``, or how it ended: ``finished, error, cancelled, timeout, lost``."""
+        return str(self._row()["status"])
+
+    @property
+    def reason(self) -> str:
+        """Why it has this status; empty where there is nothing to say."""
+        row = self._row()
+        place = self._log.place(self.id) if row["status"] == "starting" and not row["runner"] else None
+        return f"{row['reason']}, place {place} in the queue" if place and row["reason"] else str(row["reason"])
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.status in TERMINAL
+
+    @property
+    def progress(self) -> float | None:
+        """Last reported progress, 0 to 1; None when the flow reports none."""
+        value: float | None = self._row()["progress"]
+        return value
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from its first ``running`` to its end, or to now; None before it runs."""
+        row = self._row()
+        if row["running"] is None:
+            return None
+        end = row["ended"] or datetime.datetime.now(datetime.UTC)
+        return float((end - row["running"]).total_seconds())
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What the launch recorded: flow, entrypoint, options, user, parent, place."""
+        return dict(self._first("meta"))
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Inputs as they were launched, as JSON values; secrets read ``{"secret": true}``."""
+        return dict(self._first("inputs"))
+
+    def _first(self, kind: str) -> Any:
+        import polars as pl
+
+        frame = self.events().filter((pl.col("seq") < 3) & (pl.col("kind") == kind)).collect()
+        if frame.is_empty():
+            raise RunNotFound(f"no {kind} of run {self.id} in the log {self.log_dir}")
+        return decode(frame["payload"][0], self._log.artifact)
+
+    # -- waiting ----------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Block until the run has ended, in whatever way. Interrupting this does not cancel the run.
+
+        Inside a flow the waiting run gives its slot back meanwhile.
+
+        Raises
+        ------
+        WaitTimeout
+            It had not ended after `timeout_s` seconds; it goes on.
+        """
+        from kodosumi_lab.runtime import waiting
+
+        with waiting.parked(self.id):
+            if not waiting.wait_inside(self.id, timeout_s):
+                self._wait_log(timeout_s)
+        return self
+
+    def _wait_log(self, timeout_s: float | None) -> None:
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        pause, seen = 0.005, None
+        while True:
+            now = self._log.positions()
+            if now != seen and self.done:
+                return
+            seen = now
+            if end is not None and time.monotonic() >= end:
+                raise WaitTimeout(f"run {self.id} has not ended within {timeout_s:g} s; it goes on")
+            time.sleep(pause)
+            pause = min(0.05, pause * 1.2)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._await().__await__()
+
+    async def _await(self) -> Any:
+        from kodosumi_lab.runtime import waiting
+
+        with waiting.parked(self.id):
+            if not await waiting.await_inside(self.id):
+                pause, seen = 0.005, None
+                while True:
+                    now = self._log.positions()
+                    if now != seen and await asyncio.to_thread(lambda: self.done):
+                        break
+                    seen = now
+                    await asyncio.sleep(pause)
+                    pause = min(0.05, pause * 1.2)
+        return await asyncio.to_thread(self._result)
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """What the flow returned, once it has.
+
+        Returns
+        -------
+        Any
+            See :func:`kodosumi_lab.events.decode`: a table that the flow returned is a table again.
+
+        Raises
+        ------
+        RunFailed
+            It ended in another way; the error shows the flow's own traceback.
+        WaitTimeout
+            It had not ended after `timeout_s` seconds; it goes on.
+        """
+        self.wait(timeout_s)
+        return self._result()
+
+    def _result(self) -> Any:
+        import polars as pl
+
+        row = self._row()
+        kind = "final" if row["status"] == "finished" else "error"
+        wanted = (pl.col("kind") == kind) & (pl.col("attempt") == row["attempt"])
+        payloads = self.events().filter(wanted).sort("seq").collect()["payload"]
+        if kind == "final":
+            return decode(payloads[-1], self._log.artifact) if len(payloads) else None
+        recorded = json.loads(payloads[-1]) if len(payloads) else {}
+        if set(recorded) == {"artifact"}:
+            recorded = json.loads(self._log.artifact(recorded["artifact"]))
+        failure = _FAILURES[row["status"]](self.id, row["status"], row["reason"], recorded.get("traceback"))
+        raise failure
+
+    # -- what it said -----------------------------------------------------------------
+
+    def events(self) -> pl.LazyFrame:
+        """All its events as a Polars LazyFrame, as of each ``collect``; sort by ``seq`` for their order."""
+        return self._log.events(self.id)
+
+    def follow(self, after: int = -1, *, timeout_s: float | None = None) -> Iterator[Event]:
+        """Its events as they come, from the start or after a ``seq``, until it ends.
+
+        Raises
+        ------
+        WaitTimeout
+            It had not ended after `timeout_s` seconds; it goes on.
+        """
+        from kodosumi_lab.runtime.follow import follow
+
+        return follow(self._log, self.id, after=after, timeout_s=timeout_s)
+
+    def afollow(self, after: int = -1, *, timeout_s: float | None = None) -> AsyncIterator[Event]:
+        """Asynchronous :meth:`follow`."""
+        from kodosumi_lab.runtime.follow import afollow
+
+        return afollow(self._log, self.id, after=after, timeout_s=timeout_s)
+
+    def results(self) -> list[Any]:
+        """What its last attempt delivered so far, in order, as Python values."""
+        import polars as pl
+
+        frame = self.events().filter(pl.col("kind") == "result").sort("seq").collect()
+        frame = frame.filter(pl.col("attempt") == frame["attempt"].max()) if len(frame) else frame
+        return [decode(payload, self._log.artifact) for payload in frame["payload"]]
+
+    def logs(self) -> str:
+        """Its console so far: what it printed and logged, in order."""
+        return "\n".join(text for _, text in self._console(None))
+
+    def _console(self, last: int | None) -> list[tuple[str, str]]:
+        import polars as pl
+
+        kinds = ["stdout", "stderr", "log", "debug"]
+        frame = self.events().filter(pl.col("kind").is_in(kinds)).select("seq", "kind", "payload").sort("seq")
+        rows = (frame.tail(last) if last else frame).collect()
+        return [(kind, console_text(kind, payload)) for _, kind, payload in rows.iter_rows()]
+
+    @property
+    def locks(self) -> list[dict[str, Any]]:
+        """Its open locks: ``lid, name, ts, expires``."""
+        return list(self._row()["locks"])
+
+    # -- acting on it -----------------------------------------------------------------
+
+    def _cluster(self) -> Any:
+        from kodosumi_lab.runtime import cluster
+
+        held = cluster.connection()
+        if str(held.log_dir) != self.log_dir:
+            raise ClusterError(
+                f"run {self.id} belongs to the cluster that writes {self.log_dir}, this process is connected to "
+                f"the one that writes {held.log_dir}; connect(log_dir={self.log_dir!r}) first"
+            )
+        return held
+
+    def cancel(self, *, grace_s: float | None = None) -> bool:
+        """End the run: ask the flow, and kill its process when it has not ended within `grace_s` seconds.
+
+        Returns
+        -------
+        bool
+            False when it had ended already.
+        """
+        import getpass
+
+        import ray
+
+        if self.done:
+            return False
+        held = self._cluster()
+        return bool(ray.get(held.dispatcher.cancel.remote(self.id, getpass.getuser(), grace_s=grace_s)))
+
+    def answer(self, result: Any = None, *, lock: str | None = None, by: str | None = None) -> None:
+        """Answer a lock that the run waits at.
+
+        Parameters
+        ----------
+        result
+            JSON value for the flow.
+        lock
+            Name or id of the lock; may be left out when one is open.
+        by
+            Who answers; the user by default.
+
+        Raises
+        ------
+        LockClosed
+            Somebody answered first, or it expired.
+        LookupError
+            No such lock, or several.
+        """
+        import getpass
+
+        import ray
+
+        found = [item for item in self.locks if lock in (None, item["lid"], item["name"])]
+        if len(found) != 1:
+            names = ", ".join(f"{item['name']} ({item['lid']})" for item in self.locks) or "none"
+            raise LookupError(f"run {self.id} has {len(found)} locks for {lock!r}; open are: {names}")
+        who = by or getpass.getuser()
+        try:
+            ray.get(self._cluster().spooler.answer.remote(self.id, found[0]["lid"], dumps(result), who))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+
+    def rerun(self, **changes: Any) -> Run:
+        """Start a new run of the same flow with the same inputs, but for `changes`.
+
+        Raises
+        ------
+        InputsError
+            They do not fit, or a secret has to be given again.
+        """
+        from kodosumi_lab.runtime.launch import rerun
+
+        return rerun(self, changes)
+
+    # -- showing it -------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        try:
+            row = self._row()
+        except RunNotFound:
+            return f"<Run {self.id} not in {self.log_dir}>"
+        share = f" {row['progress']:.0%}" if row["progress"] is not None and row["status"] not in TERMINAL else ""
+        return f"<Run {self.id} {row['flow']} {row['status']}{share}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from kodosumi_lab.runtime.snapshot import run_html
+
+        try:
+            shown = run_html(self)
+        except RunNotFound:
+            shown = f"<pre>{html.escape(repr(self))}</pre>"
+        return {
+            "text/plain": repr(self),
+            "text/html": shown,
+            "application/vnd.kodosumi.run.v1+json": {"run_id": self.id, "log_dir": self.log_dir},
+        }
+
+
+def _run(run_id: str, log_dir: str) -> Run:
+    return Run(run_id, log_dir=log_dir)
+
+
+def console_text(kind: str, payload: str) -> str:
+    """A console event as a line of text."""
+    data = json.loads(payload)
+    if kind != "log" or not isinstance(data, dict):
+        return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    text = f"{data.get('level')} {data.get('logger')}: {data.get('message')}"
+    return f"{text}\n{data['traceback']}" if data.get("traceback") else text

@@ -1,0 +1,203 @@
+"""Hot segments to Parquet, and many small Parquet files of a closed day to few.
+
+Both survive a stop at any step. Sealing: the Parquet files are published by rename, then
+the hot segment is unlinked; until then it wins over them, so a repeated seal just writes
+them again. Compaction: an intent names inputs and outputs before anything is published;
+once all outputs exist the inputs are void, before that the outputs are. Readers
+(:func:`sealed_files`) and the next compaction judge by the same rule.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from kodosumi_lab.events import run_date
+from kodosumi_lab.runtime.disk import Disk
+from kodosumi_lab.runtime.fold import fold_table, index_table
+from kodosumi_lab.runtime.layout import Layout, SegmentName, parse_segment
+from kodosumi_lab.runtime.lifecycle import RunState
+from kodosumi_lab.runtime.segment import read_snapshot
+
+__all__ = ["compact", "next_number", "seal", "sealed_files", "write_events"]
+
+# One run is read by decoding the row groups that hold it: small ones keep that cheap.
+ROW_GROUP = 20_000
+# Compacted files stay below this, so that one run's row groups are found without large footers.
+COMPACT_ROWS = 4_000_000
+
+
+def next_number(layout: Layout, owner: str) -> int:
+    """First number that no sealed segment of `owner` has."""
+    taken = [-1]
+    for date in layout.dates("runs"):
+        for path in layout.table("runs", date).glob(f"{owner}-*.parquet"):
+            name = parse_segment(path.stem)
+            if name is not None:
+                taken.append(name.n)
+    return max(taken) + 1
+
+
+def write_events(table: pa.Table, sink: pa.NativeFile) -> None:
+    """Write events as this log keeps them: sorted by (run_id, seq), zstd, statistics, small row groups."""
+    table = table.sort_by([("run_id", "ascending"), ("seq", "ascending")])
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=["run_id", "kind", "agent", "producer"],
+        column_encoding={"seq": "DELTA_BINARY_PACKED", "ts": "DELTA_BINARY_PACKED", "producer_seq": "DELTA_BINARY_PACKED"},
+    )
+
+
+def _write_index(table: pa.Table, sink: pa.NativeFile) -> None:
+    pq.write_table(table, sink, compression="zstd", row_group_size=100_000)
+
+
+def _publish(disk: Disk, path: Path, table: pa.Table, write: Callable[[pa.Table, pa.NativeFile], None]) -> Path:
+    """Write `table` beside its final name and make the content durable."""
+    disk.mkdir(path.parent)
+    temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
+    sink = pa.BufferOutputStream()
+    write(table, sink)
+    disk.create(temporary, memoryview(sink.getvalue()))
+    return temporary
+
+
+def _by_date(table: pa.Table) -> dict[str, pa.Table]:
+    ids = pc.unique(table["run_id"])
+    dates = pa.array([run_date(run_id) for run_id in ids.to_pylist()])
+    column = pc.take(dates, pc.index_in(table["run_id"], ids))
+    found = pc.unique(column).to_pylist()
+    return {date: table if len(found) == 1 else table.filter(pc.equal(column, date)) for date in sorted(found)}
+
+
+def seal(layout: Layout, name: SegmentName, disk: Disk) -> None:
+    """Turn one closed hot segment into Parquet and unlink it. Segments are sealed in order."""
+    hot = layout.arrows(name)
+    snapshot = read_snapshot(hot)
+    if snapshot.table.num_rows:
+        runs = {data["run_id"]: RunState.from_dict(data) for data in snapshot.runs}
+        touched = fold_table(runs, snapshot.table)
+        for date, table in _by_date(snapshot.table).items():
+            ids = set(pc.unique(table["run_id"]).to_pylist()) & touched
+            index = index_table([runs[run_id] for run_id in ids])
+            for kind, rows, write in (("events", table, write_events), ("runs", index, _write_index)):
+                target = layout.table(kind, date) / f"{name}.parquet"
+                disk.rename(_publish(disk, target, rows, write), target)
+                disk.sync_dir(target.parent)
+    disk.unlink(hot)
+    disk.sync_dir(layout.hot)
+    disk.unlink(layout.length(name))
+
+
+# -- the sealed files that count --------------------------------------------------------
+
+
+def _intents(folder: Path) -> list[tuple[Path, list[str], list[str]]]:
+    result = []
+    for path in sorted(folder.glob("*.intent")):
+        with contextlib.suppress(FileNotFoundError, ValueError):  # finished or torn: it decides nothing
+            data = json.loads(path.read_text())
+            result.append((path, data["inputs"], data["outputs"]))
+    return result
+
+
+def sealed_files(folder: Path) -> list[Path]:
+    """Parquet files of a partition that count at this moment.
+
+    Files that a compaction has replaced, or has not published completely, are left out.
+    """
+    if not folder.is_dir():
+        return []
+    intents = _intents(folder)
+    names = {path.name for path in folder.glob("*.parquet")}
+    for _, inputs, outputs in intents:
+        names -= set(inputs) if names.issuperset(outputs) else set(outputs)
+    return [folder / name for name in sorted(names)]
+
+
+def settle(folder: Path, disk: Disk) -> None:
+    """Finish or undo what an interrupted compaction left, and remove unfinished files."""
+    names = {path.name for path in folder.glob("*.parquet")}
+    for path, inputs, outputs in _intents(folder):
+        for name in inputs if names.issuperset(outputs) else outputs:
+            disk.unlink(folder / name)
+        disk.sync_dir(folder)
+        disk.unlink(path)
+    for path in [*folder.glob("*.tmp"), *folder.glob("*.intent")]:
+        disk.unlink(path)
+
+
+def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int:
+    """Merge the files of a closed day.
+
+    Parameters
+    ----------
+    date
+        A start date of which no run is open and no segment is hot; the caller knows.
+    min_files
+        Do nothing below this number of files.
+
+    Returns
+    -------
+    int
+        How many files were replaced.
+    """
+    replaced = 0
+    for kind in ("events", "runs"):
+        folder = layout.table(kind, date)
+        if not folder.is_dir():
+            continue
+        settle(folder, disk)
+        inputs = [path for path in sealed_files(folder) if parse_segment(path.stem)]
+        if len(inputs) < min_files:
+            continue
+        stem = f"compact-{uuid.uuid4().hex[:12]}"
+        tables = _merged_events(inputs) if kind == "events" else [_merged_index(inputs)]
+        write = write_events if kind == "events" else _write_index
+        outputs = [folder / f"{stem}-{i}.parquet" for i in range(len(tables))]
+        ready = [_publish(disk, path, table, write) for path, table in zip(outputs, tables, strict=True)]
+        intent = folder / f"{stem}.intent"
+        plan = {"inputs": [p.name for p in inputs], "outputs": [p.name for p in outputs]}
+        temporary = folder / f"{stem}.tmp"
+        disk.create(temporary, json.dumps(plan).encode())
+        disk.rename(temporary, intent)
+        disk.sync_dir(folder)
+        for path, output in zip(ready, outputs, strict=True):
+            disk.rename(path, output)
+        disk.sync_dir(folder)
+        settle(folder, disk)
+        replaced += len(inputs)
+    return replaced
+
+
+def _merged_events(inputs: list[Path]) -> list[pa.Table]:
+    """All events once, in files of bounded size whose ranges of run ids do not overlap."""
+    table = pa.concat_tables([pq.ParquetFile(path).read() for path in inputs], promote_options="default")
+    table = table.sort_by([("run_id", "ascending"), ("seq", "ascending")])
+    if table.num_rows > 1:
+        run, seq = table["run_id"].combine_chunks(), table["seq"].combine_chunks()
+        same = pc.and_(pc.equal(run[1:], run[:-1]), pc.equal(seq[1:], seq[:-1]))
+        if pc.any(same).as_py():
+            first = pa.concat_arrays([pa.array([True]), pc.invert(same)])
+            table = table.filter(first)
+    return [table.slice(start, COMPACT_ROWS) for start in range(0, max(1, table.num_rows), COMPACT_ROWS)]
+
+
+def _merged_index(inputs: list[Path]) -> pa.Table:
+    """One row per run: the one with the greatest ``last_seq``."""
+    table = pa.concat_tables([pq.ParquetFile(path).read() for path in inputs], promote_options="default")
+    table = table.sort_by([("run_id", "ascending"), ("last_seq", "ascending")])
+    run = table["run_id"].combine_chunks()
+    last = pa.concat_arrays([pc.not_equal(run[1:], run[:-1]), pa.array([True])])
+    return table.filter(last)
