@@ -31,7 +31,10 @@ __all__ = ["Connection", "connect", "connection", "disconnect", "ray_options"]
 _ACTOR_TIMEOUT_S = 120.0
 
 _lock = threading.RLock()
-_connection: Connection | None = None
+#: Logs that this process has connected to on its cluster; the last one is in use.
+_connections: list[Connection] = []
+#: How this process came to its cluster, when it was by `connect`.
+_joined: str | None = None
 
 
 @dataclass(slots=True)
@@ -43,7 +46,8 @@ class Connection:
     home
         The log's home.
     how
-        ``given``, ``RAY_ADDRESS``, ``background``, ``embedded`` or ``inside`` (a Runner or Ray task).
+        ``given``, ``RAY_ADDRESS``, ``background``, ``embedded``, ``joined`` (Ray was
+        initialised already) or ``inside`` (a Runner or Ray task).
     spooler, dispatcher
         Actor handles.
     settings
@@ -107,58 +111,64 @@ def connect(
     SettingsError
         A setting cannot be used.
     """
-    global _connection
+    global _joined
     with _lock:
         asked = settings_module.load(address=address, log_dir=log_dir, **overrides)
-        if _connection is not None and _alive(_connection):
-            same_log = log_dir is None or asked.log_dir == _connection.log_dir
-            if same_log and address in (None, _connection.home.address):
-                return _connection
-            disconnect()
+        if not _on_ray():
+            _connections.clear()
+            _joined = None
+        held = current()
+        if held is not None and address in (None, held.home.address) and log_dir in (None, *_names(held)):
+            return held
         how, found = _join(asked)
-        if found.get("log_dir") and log_dir is None and "log_dir" not in asked.model_fields_set:
+        _joined = _joined or (how if how != "joined" else None)
+        if found.get("log_dir") and "log_dir" not in asked.model_fields_set:
             asked.log_dir = Path(found["log_dir"])
         home = Home(str(asked.log_dir), namespace_of(asked.log_dir), found["address"])
         spooler, dispatcher = _actors(home, asked)
-        _connection = Connection(home, how, spooler, dispatcher, asked)
+        made = Connection(home, _joined or how, spooler, dispatcher, asked)
+        _connections[:] = [other for other in _connections if other.home.log_dir != home.log_dir] + [made]
         home_module.set_home(home)
         if how == "embedded":
             atexit.register(disconnect)
-        return _connection
+        return made
+
+
+def _names(held: Connection) -> tuple[Any, ...]:
+    return held.home.log_dir, Path(held.home.log_dir)
 
 
 def connection() -> Connection:
     """This process's connection; made if there is none, as :func:`connect` does without arguments."""
-    global _connection
     with _lock:
-        if _connection is not None and _alive(_connection):
-            return _connection
+        held = current()
+        if held is not None and _on_ray():
+            return held
         home = home_module.get()
-        if home is not None and _is_worker():
-            import ray
+        if home is None or not _is_worker():
+            return connect()
+        import ray
 
-            _connection = Connection(
-                home, "inside", ray.get_actor("spooler", home.namespace), ray.get_actor("dispatcher", home.namespace)
-            )
-            return _connection
-        return connect()
+        actors = [ray.get_actor(name, home.namespace) for name in ("spooler", "dispatcher")]
+        _connections[:] = [Connection(home, "inside", *actors)]
+        return _connections[-1]
 
 
 def current() -> Connection | None:
     """This process's connection, if it has one."""
-    return _connection
+    return _connections[-1] if _connections else None
+
+
+def _on_ray() -> bool:
+    import ray
+
+    return bool(ray.is_initialized())
 
 
 def _is_worker() -> bool:
     import ray
 
     return bool(ray.is_initialized()) and ray._private.worker.global_worker.mode == ray.WORKER_MODE
-
-
-def _alive(held: Connection) -> bool:
-    import ray
-
-    return bool(ray.is_initialized())
 
 
 def adopt_home(home: dict[str, str], place: dict[str, Any]) -> None:
@@ -179,7 +189,7 @@ def _join(asked: Settings) -> tuple[str, dict[str, Any]]:
                 f"this process is on the Ray cluster {_gcs_address()} already, not on {asked.address}; "
                 "call ray.shutdown() first, or leave the address out"
             )
-        return "given", {"address": _gcs_address()}
+        return "joined", {"address": _gcs_address()}
     if asked.address == "local":
         return "embedded", _start_embedded()
     if asked.address is not None:
@@ -225,14 +235,25 @@ def _connect_ray(address: str, named: str) -> dict[str, Any]:
     return {"address": _gcs_address()}
 
 
+def _stay_on_loopback() -> None:
+    """Ray of this process listens on 127.0.0.1 only.
+
+    ``_node_ip_address="127.0.0.1"`` does not do it: Ray 2.60 turns that into an address that
+    other hosts reach. Its switch for machines that never form a cluster does.
+    """
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    from ray._private import ray_constants
+
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
+
+
 def _start_embedded(**options: Any) -> dict[str, Any]:
+    _stay_on_loopback()
     import ray
 
     try:
         with _quiet():
-            ray.init(
-                address="local", include_dashboard=False, _node_ip_address="127.0.0.1", **{**ray_options(), **options}
-            )
+            ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
     except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(f"Ray could not be started in this process: {error}") from error
     return {"address": _gcs_address()}
@@ -312,20 +333,24 @@ def _session() -> str:
 
 
 def disconnect() -> None:
-    """Leave the cluster. Embedded Ray ends with this: its runs end as ``lost``, its log is sealed."""
-    global _connection
+    """Leave the cluster. Embedded Ray ends with this: its runs end as ``lost``, its log is sealed.
+
+    Ray that was initialised before :func:`connect` is left as it is.
+    """
+    global _joined
     with _lock:
-        held, _connection = _connection, None
+        held, how = list(_connections), _joined
+        _connections.clear()
+        _joined = None
         home_module.set_home(None)
         atexit.unregister(disconnect)
-        if held is None or held.how == "inside":
+        if how is None or not _on_ray():
             return
         import ray
 
-        if not ray.is_initialized():
-            return
-        if held.how == "embedded":
-            end_actors(held, "the process that held its Ray cluster ended")
+        if how == "embedded":
+            for each in held:
+                end_actors(each, "the process that held its Ray cluster ended")
         ray.shutdown()
 
 

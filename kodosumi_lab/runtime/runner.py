@@ -302,10 +302,8 @@ def _flow_traceback(error: BaseException) -> str:
     if isinstance(error, KodosumiLabError) and error.__traceback__ is None:
         return ""
     frames = error.__traceback__
-    while frames is not None:
-        path = frames.tb_frame.f_code.co_filename
-        if not path.startswith(_PACKAGE + os.sep) and f"{os.sep}asyncio{os.sep}" not in path:
-            break
+    ours = (_PACKAGE + os.sep, os.path.dirname(asyncio.__file__) + os.sep, os.path.dirname(ray.__file__) + os.sep)
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(ours):
         frames = frames.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, frames)).rstrip()

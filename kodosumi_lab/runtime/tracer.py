@@ -6,7 +6,7 @@ waits only while the buffer is full; the ``_sync`` twins block the thread for th
 So ``tracer.result(x)`` without ``await`` loses nothing either.
 
 A tracer may be pickled into Ray tasks and actors. There it draws a producer number of its
-own at the first event, and from then on `print` and `logging` of that task belong to the run.
+own at the first event, and `print` and `logging` of a task that received one belong to the run.
 """
 
 from __future__ import annotations
@@ -110,6 +110,10 @@ class Tracer:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_stream": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        console.adopt(self)
 
     @property
     def stream(self) -> EventStream:

@@ -1,0 +1,90 @@
+"""One Ray for the whole session; each test that writes has a log directory of its own.
+
+`lab` is the session's connection. `fresh_lab` gives a log of its own on the same Ray,
+with settings of its own, for tests that kill actors or need few slots. `eventually` is the only thing that waits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
+for path in (str(ROOT), str(ROOT / "tests")):
+    if path not in sys.path:
+        sys.path.insert(0, path)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the person who runs the tests leaks in, nothing of the tests leaks out."""
+    folder = tmp_path_factory.mktemp("settings")
+    patch = pytest.MonkeyPatch()
+    for name in [*os.environ]:
+        if name.startswith("KODOSUMI_LAB_") or name == "RAY_ADDRESS":
+            patch.delenv(name)
+    patch.setenv("KODOSUMI_LAB_CONFIG", str(folder / "config.toml"))
+    patch.setenv("KODOSUMI_LAB_STATE_DIR", str(folder / "state"))
+    patch.setenv("KODOSUMI_LAB_LOG_DIR", str(folder / "log"))
+    yield
+    patch.undo()
+
+
+def eventually(check: Callable[[], T], *, timeout_s: float = 30.0, what: str = "") -> T:
+    """First true answer of `check`; fails with the last answer or error once the time is up."""
+    end = time.monotonic() + timeout_s
+    pause, last = 0.01, None
+    while True:
+        try:
+            last = check()
+            if last:
+                return last
+        except AssertionError as error:
+            last = error  # type: ignore[assignment]
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout_s:g} s: {what or check}; last: {last!r}")
+        time.sleep(pause)
+        pause = min(0.25, pause * 1.5)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The session's Ray, started by `connect` in this process, and its log."""
+    import kodosumi_lab as kl
+
+    held = kl.connect("local", log_dir=tmp_path_factory.mktemp("lab") / "log", slots=8, warm_runners=1)
+    yield held
+    kl.disconnect()
+
+
+@pytest.fixture
+def fresh_lab(lab: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Make a connection to a log of its own on the session's Ray: ``fresh_lab(slots=2)``."""
+    import kodosumi_lab as kl
+    from kodosumi_lab.runtime import cluster
+
+    made = []
+
+    def make(**settings: Any) -> Any:
+        held = kl.connect(log_dir=tmp_path / f"log{len(made)}", **{"warm_runners": 0, **settings})
+        made.append(held)
+        return held
+
+    yield make
+    import ray
+
+    for held in made:
+        cluster.end_actors(held, "the test is over")
+        for actor in (held.dispatcher, held.spooler):
+            ray.kill(actor, no_restart=True)
+        cluster._connections.remove(held)
+    kl.connect(log_dir=lab.log_dir)
