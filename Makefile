@@ -1,0 +1,56 @@
+# Two commands set everything up: `make lab` and `make test`. The rest is for who changes the code.
+# Needs Python >= 3.11, git and make; uv comes into .venv-tools when it is not there already.
+
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .venv-tools/bin/uv)
+RUN := .venv/bin
+# Byte code is compiled when the environment is made: every Ray worker starts in half the time.
+export UV_COMPILE_BYTECODE = 1
+export UV_LINK_MODE ?= copy
+
+.PHONY: help env lab test quick check format types soak bench down clean chromium
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+.venv-tools/bin/uv:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet uv
+
+.venv/.ready: pyproject.toml uv.lock $(filter .venv-tools/bin/uv,$(UV))
+	$(UV) sync --frozen --quiet
+	@touch .venv/.ready
+
+env: .venv/.ready  ## the environment, from the lock file
+
+lab: env  ## background Ray, and JupyterLab on the first example; prints the URLs
+	$(RUN)/kodosumi-lab up
+	$(RUN)/python -m jupyterlab --ip=127.0.0.1 examples/01_hello.ipynb
+
+down:  ## end the background Ray of `make lab`
+	$(RUN)/kodosumi-lab down
+
+test: env  ## the whole suite
+	$(RUN)/python -m pytest
+
+quick: env  ## what needs no Ray, in under two minutes
+	$(RUN)/python -m pytest -m "not ray and not slow"
+
+check: env  ## lint, format and types
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+format: env  ## let the formatter decide
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+soak: env  ## the survival tests at full size; up to an hour
+	KODOSUMI_SOAK=1 $(RUN)/python -m pytest tests/lab/test_survival.py tests/lab/test_clusters.py tests/unit --timeout 3600
+
+bench: env  ## all benchmarks; writes benchmarks/RESULTS.md
+	$(RUN)/python -m benchmarks
+
+clean:  ## remove what the commands above have made
+	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
