@@ -1,0 +1,1 @@
+"""Examples: flows to import in ``examples.flows``, notebooks beside this file."""
