@@ -1,0 +1,246 @@
+"""Benchmarks with Ray: from an emit to the disk, from a launch to flow code, what idles."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import ray
+
+import kodosumi_lab as kl
+from benchmarks import flows
+from benchmarks.tools import Row, cpu_percent, median, p99, pss_mb, timed
+from kodosumi_lab.events import arrow_schema
+
+__all__ = ["run"]
+
+
+def run(*, quick: bool = False) -> list[Row]:
+    """All of them, in one embedded Ray."""
+    folder = Path(tempfile.mkdtemp(prefix="kodosumi-bench-"))
+    rows = [_cold_start()]
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    rows_idle = _idle_before()
+    held = kl.connect(log_dir=folder / "log", warm_runners=2)
+    rows += _idle_after(rows_idle, held)
+    rows += _emitting(held, 30_000 if quick else 300_000)
+    rows += _launching(held, 5 if quick else 20)
+    rows += _twenty()
+    rows += _memory(held)
+    rows += _asleep(held)
+    rows += _scaling(quick)
+    ray.get(held.dispatcher.shutdown.remote("the benchmark is over"))
+    ray.get(held.spooler.close.remote())
+    rows += _bytes(folder / "log")
+    ray.shutdown()
+    return rows
+
+
+def _cold_start() -> Row:
+    code = (
+        "import time; t = time.time()\n"
+        "import tempfile, kodosumi_lab as kl, os\n"
+        "from benchmarks.flows import started_at\n"
+        "kl.connect('local', log_dir=tempfile.mkdtemp())\n"
+        "started_at.launch().result(120)\n"
+        "print(time.time() - t, flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds = float(done.stdout.split()[-1])
+    return Row(
+        "cold start to the first run finished", seconds, "s", must="≤ ½ of the peer's", peer="cold_start.cold_start_s"
+    )
+
+
+def _processes() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def _names(processes: list[psutil.Process]) -> dict[int, str]:
+    result = {}
+    for process in processes:
+        try:
+            result[process.pid] = process.cmdline()[0] if process.cmdline() else process.name()
+        except psutil.Error:
+            continue
+    return result
+
+
+def _idle_before() -> dict[str, Any]:
+    time.sleep(15)
+    return {"cpu": cpu_percent(_processes(), 20), "pids": _names(_processes())}
+
+
+def _idle_after(before: dict[str, Any], held: Any) -> list[Row]:
+    time.sleep(30)
+    cpu = cpu_percent(_processes(), 20)
+    ours = [name for name in _names(_processes()).values() if "kodosumi" in name.lower() or "Actor" in name]
+    extra = cpu - before["cpu"]
+    listed = ", ".join(sorted(name.removeprefix("ray::") for name in ours))
+    return [
+        Row("processes when idle, beside Ray's own", len(ours), "", must="≤ 4", reached=len(ours) <= 4, note=f"{listed}; two warm Runners asked for here", peer="idle.processes_idle"),
+        Row("CPU when idle, over idle Ray", extra, "% of a core", limit=before["cpu"], limit_name="idle Ray alone", must="≤ 1 %", reached=extra <= 1, peer="idle.cpu_idle_percent"),
+    ]  # fmt: skip
+
+
+def _emitting(held: Any, n: int) -> list[Row]:
+    flows.burst.launch(n=2000).result(60)
+    before = ray.get(held.spooler.health.remote())["batches"]
+    measured = flows.burst.launch(n=n).result(300)
+    batches = ray.get(held.spooler.health.remote())["batches"] - before
+    ours = n / measured["durable_s"]
+    bare = _bare_pyarrow(n, max(1, n // max(1, batches)))
+    cost = flows.emit_cost.launch().result(300)
+    idle = flows.idle_latency.launch().result(300)
+    return [
+        Row("durable events per second, one run, 200-byte payloads", ours, "1/s", bare, f"pyarrow append and fsync of {n // max(1, batches):,}-event batches, no Ray", "≥ ½ of pyarrow, ≥ 400 × peer", ours >= bare / 2, "events_per_s"),
+        Row("cost of one emit, sync, 200-byte string", cost["sync_us"], "µs", must="≤ 5 µs", reached=cost["sync_us"] <= 5, peer="emit.sync"),
+        Row("cost of one emit, async, 200-byte string", cost["async_us"], "µs", must="≤ 5 µs", reached=cost["async_us"] <= 5, peer="emit.async"),
+        Row("emit → durable, idle, median", median(idle), "ms", must="≤ 5 ms", reached=median(idle) <= 5, peer="latency.median"),
+        Row("emit → durable, idle, p99", p99(idle), "ms", must="≤ 20 ms", reached=p99(idle) <= 20, peer="latency.p99"),
+    ]  # fmt: skip
+
+
+def _bare_pyarrow(n: int, size: int) -> float:
+    """Events per second of the physical limit: the same columns, batches and fsyncs, nothing else."""
+    schema = arrow_schema()
+    payload = f'{{"text/plain":"{flows.TEXT}"}}'
+    with tempfile.TemporaryDirectory() as folder:
+        fd = os.open(Path(folder) / "bare.arrows", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.write(fd, schema.serialize())
+        started = time.perf_counter()
+        for first in range(0, n, size):
+            count = min(size, n - first)
+            columns = [
+                pa.array(["01a20928-758b-744e-8fc0-c2168ac66057"] * count),
+                pa.array(range(first, first + count), pa.int64()),
+                pa.array([0] * count, pa.timestamp("us", "UTC")),
+                pa.array(["result"] * count),
+                pa.nulls(count, pa.string()),
+                pa.array([payload] * count),
+                pa.array([1] * count, pa.int16()),
+                pa.array([7] * count, pa.uint64()),
+                pa.array(range(first, first + count), pa.int64()),
+            ]
+            os.write(fd, pa.RecordBatch.from_arrays(columns, schema=schema).serialize())
+            os.fdatasync(fd)
+        seconds = time.perf_counter() - started
+        os.close(fd)
+    return n / seconds
+
+
+def _launching(held: Any, times: int) -> list[Row]:
+    durable, running = [], []
+    for _ in range(times):
+        started = time.time()
+        launched = flows.started_at.launch()
+        durable.append((time.time() - started) * 1000)
+        running.append((launched.result(60) - started) * 1000)
+    fresh, bare = flows.started_at.with_options(fresh=True), []
+    cold = []
+    for _ in range(5):
+        started = time.time()
+        cold.append(fresh.launch().result(60) - started)
+        bare += timed(_bare_actor)
+    ratio = median(cold) / median(bare)
+    return [
+        Row("launch → first event durable", median(durable), "ms", must="≤ 20 ms", reached=median(durable) <= 20, peer="launch.durable"),
+        Row("launch → flow code running, warm Runner", median(running), "ms", must="≤ 100 ms", reached=median(running) <= 100, peer="launch.running"),
+        Row("launch → flow code running, new process", median(cold), "s", median(bare), "a bare Ray actor's start and first call", "≤ 1.2 × a bare actor", ratio <= 1.2, note=f"{ratio:.2f} ×"),
+    ]  # fmt: skip
+
+
+@ray.remote(num_cpus=0)
+class _Bare:
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+def _bare_actor() -> None:
+    actor = _Bare.remote()
+    ray.get(actor.pid.remote())
+    ray.kill(actor)
+
+
+def _twenty() -> list[Row]:
+    rows = []
+    for count in (1, 5, 20, 50):
+        started = time.perf_counter()
+        launched = [flows.burst.launch(n=500) for _ in range(count)]
+        for one in launched:
+            one.wait(300)
+        seconds = time.perf_counter() - started
+        if count == 20:
+            rows.append(Row("20 runs at once, 500 events each, to the last event", seconds, "s", must="≥ 10 × faster than the peer", peer="twenty_runs"))
+        else:
+            rows.append(Row(f"scaling: {count} runs at once, 500 events each", seconds, "s"))
+    return rows  # fmt: skip
+
+
+def _memory(held: Any) -> list[Row]:
+    bare = _Bare.remote()
+    bare_pid = ray.get(bare.pid.remote())
+    launched = [flows.sleeping.launch(seconds=30) for _ in range(3)]
+    pids = []
+    for one in launched:
+        while not one.results():
+            time.sleep(0.05)
+        pids.append(one.results()[0])
+    ours, theirs = median([pss_mb(pid) for pid in pids]), pss_mb(bare_pid)
+    for one in launched:
+        one.cancel(grace_s=0)
+        one.wait(60)
+    ray.kill(bare)
+    ratio = ours / theirs
+    return [Row("memory per running flow (PSS)", ours, "MiB", theirs, "a bare Ray actor", "≤ 1.3 × a bare actor", ratio <= 1.3, "memory", f"{ratio:.2f} ×")]  # fmt: skip
+
+
+def _asleep(held: Any) -> list[Row]:
+    time.sleep(25)
+    idle = cpu_percent(_processes(), 15)
+    launched = flows.asleep.launch(seconds=120)
+    time.sleep(8)
+    asleep = cpu_percent(_processes(), 15)
+    viewer = subprocess.Popen(
+        [sys.executable, "-c", f"import kodosumi_lab as kl\nfor e in kl.run({launched.id!r}, log_dir={launched.log_dir!r}).follow(): pass"]
+    )  # fmt: skip
+    time.sleep(5)
+    watching = cpu_percent([psutil.Process(viewer.pid)], 15)
+    launched.cancel()
+    viewer.wait(30)
+    extra = asleep - idle
+    return [
+        Row("one flow asleep, over the idle lab", extra, "% of a core", must="≤ 2 %", reached=extra <= 2, peer="sleeping"),
+        Row("one open live view (follow) of it", watching, "% of a core", must="≤ 1 %", reached=watching <= 1),
+    ]  # fmt: skip
+
+
+def _scaling(quick: bool) -> list[Row]:
+    rows = []
+    for n in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000, 10_000_000):
+        seconds = flows.burst.launch(n=n).result(1200)["durable_s"]
+        rows.append(Row(f"scaling: {n:,} events in one run", n / seconds, "1/s"))
+    for size, n in ((20, 100_000), (200, 100_000), (2_000, 50_000), (20_000, 5_000), (1_000_000, 100)):
+        seconds = flows.burst.launch(n=n, size=size).result(600)["durable_s"]
+        rows.append(Row(f"scaling: payloads of {size:,} bytes", n / seconds, "1/s", note=f"{n * size / seconds / 2**20:.0f} MiB/s"))
+    for emitters in (1, 2, 4, 8):
+        rate = flows.spread.launch(n=80_000, emitters=emitters).result(600)
+        rows.append(Row(f"scaling: {emitters} Ray tasks emitting into one run", rate, "1/s"))
+    return rows
+
+
+def _bytes(log: Path) -> list[Row]:
+    import pyarrow.parquet as pq
+
+    files = list(log.glob("events/**/*.parquet"))
+    events = sum(pq.ParquetFile(path).metadata.num_rows for path in files)
+    size = sum(path.stat().st_size for path in files)
+    each = size / max(1, events)
+    return [Row("bytes per event on disk, sealed, repeated 200-byte text", each, "B", must="≤ 1/10 of the peer's", peer="bytes", note="see the log's row for varied text")]  # fmt: skip
