@@ -251,12 +251,18 @@ def _start_embedded(**options: Any) -> dict[str, Any]:
     _stay_on_loopback()
     import ray
 
-    try:
-        with _quiet():
-            ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ClusterError(f"Ray could not be started in this process: {error}") from error
-    return {"address": _gcs_address()}
+    # Ray gives its node 30 s to start, which two busy cores were seen to exceed: once more, then.
+    for last in (False, True):
+        try:
+            with _quiet():
+                ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
+            return {"address": _gcs_address()}
+        except Exception as error:  # noqa: BLE001 - Ray raises a bare Exception in this case
+            ray.shutdown()
+            if last or "timed out" not in str(error):
+                text = " ".join(str(error).split())[:300]
+                raise ClusterError(f"Ray could not be started in this process: {text}") from error
+    raise AssertionError("unreachable")
 
 
 @contextlib.contextmanager

@@ -58,6 +58,7 @@ class Job:
     inputs: dict[str, Any]
     secrets: dict[str, str]
     code: dict[str, Any]
+    runtime_env: dict[str, Any] | None = None
     attempt: int = 1
     status: str = "starting"
     slot: Slot | None = None
@@ -78,6 +79,8 @@ class Job:
     def ray_options(self) -> dict[str, Any] | None:
         """What Ray must reserve or prepare for a Runner of its own; None for a warm one."""
         options = self.meta.get("options") or {}
+        if self.runtime_env is not None:
+            options = {**options, "runtime_env": self.runtime_env}
         return dict(options) if options or self.meta.get("fresh") else None
 
     @property
@@ -118,6 +121,8 @@ class DispatcherActor:
         self._born: asyncio.Task[None] | None = None
         self._closed = False
         self._memory_timer: asyncio.TimerHandle | None = None
+        # after a crash nobody may ever call: runs must be taken over without being asked for
+        ray.get_runtime_context().current_actor.ready.remote()
 
     async def ready(self) -> int:
         """The process's id, once open runs are taken over; safe to call more than once."""
@@ -134,8 +139,8 @@ class DispatcherActor:
         Parameters
         ----------
         order
-            ``run_id, meta, inputs`` (JSON values), ``secrets, code`` and ``producer``, drawn by
-            the caller: a repeated call is recognised.
+            ``run_id, meta, inputs`` (JSON values), ``secrets, code, runtime_env`` (with the values
+            that `meta` leaves out) and ``producer``, drawn by the caller: a repeated call is recognised.
 
         Returns
         -------
@@ -153,7 +158,7 @@ class DispatcherActor:
             meta = {**meta, "code": {"artifact": reference}}
         else:
             meta = {**meta, "code": code}
-        job = Job(run_id, meta, order["inputs"], order["secrets"], code)
+        job = Job(run_id, meta, order["inputs"], order["secrets"], code, order["runtime_env"])
         reason = "" if self._room(job) and not self._queue else self._why_waiting()
         inputs = dumps(order["inputs"])
         if len(inputs) > ARTIFACT_BYTES:
@@ -467,7 +472,7 @@ class DispatcherActor:
                 lost = _outcome(*job.ending) if job.ending else _outcome("lost", reason)
                 self._pool.spawn(self._drive(job, lost))
                 return
-        missing = [path for path in secret_fields(job.inputs) if path not in job.secrets]
+        missing = secret_fields(job.inputs) + secret_fields(job.meta.get("options") or {})
         if job.ending is not None or missing:
             why = f"its secret inputs ({', '.join(missing)}) are not kept; launch it again and enter them"
             await self._say(job, status=job.ending[0] if job.ending else "error", reason=job.ending[1] if job.ending else why)

@@ -24,7 +24,7 @@ def launch(flow: Flow, inputs: dict[str, Any]) -> Run:
     """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`."""
     checked = flow.inputs.validate(inputs)
     code = _code(flow)
-    return _submit(_meta(flow, code), code, checked)
+    return _submit(_meta(flow, code), code, checked, flow.options.runtime_env)
 
 
 def rerun(run: Run, changes: dict[str, Any]) -> Run:
@@ -52,8 +52,14 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
     if missing:
         raise InputsError(meta["flow"], {path: ["is a secret, which is not kept; give it again"] for path in missing})
     code = meta["code"]
-    fresh = {**meta, **_provenance(), "rerun_of": run.id}
-    return _submit({**fresh, "cwd": meta["cwd"], "sys_path": meta["sys_path"]}, code, checked)
+    runtime_env = flow.options.runtime_env if flow is not None else meta["options"].get("runtime_env")
+    hidden = secret_fields(runtime_env or {})
+    if hidden:
+        raise FlowError(
+            f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
+            "launch it from where its flow is defined"
+        )
+    return _submit({**meta, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env)
 
 
 def _known(meta: dict[str, Any]) -> Flow | None:
@@ -101,7 +107,10 @@ def _unshippable(flow: Flow, error: Exception) -> str:
 
 def _meta(flow: Flow, code: dict[str, Any]) -> dict[str, Any]:
     o = flow.options
-    ray_options = {"num_cpus": o.num_cpus, "num_gpus": o.num_gpus, "resources": o.resources, "runtime_env": o.runtime_env}
+    runtime_env = o.runtime_env
+    if runtime_env is not None and runtime_env.get("env_vars"):  # their values are often keys: not for the log
+        runtime_env = {**runtime_env, "env_vars": dict.fromkeys(runtime_env["env_vars"], SECRET)}
+    ray_options = {"num_cpus": o.num_cpus, "num_gpus": o.num_gpus, "resources": o.resources, "runtime_env": runtime_env}
     return {
         "flow": flow.name,
         "entrypoint": code.get("import") or f"{flow.name} (by value)",
@@ -134,7 +143,7 @@ def _provenance() -> dict[str, Any]:
     }
 
 
-def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs) -> Run:
+def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs, runtime_env: dict[str, Any] | None) -> Run:
     held = cluster.connection()
     import ray
 
@@ -145,6 +154,7 @@ def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs) -> Run:
         "inputs": checked.wire,
         "secrets": checked.secrets,
         "code": code,
+        "runtime_env": runtime_env,
         "producer": secrets.randbits(64),
     }
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import ctypes
 import importlib
 import inspect
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -69,6 +70,8 @@ class RunnerActor:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._guard = threading.Lock()
+        self._interruptible = False
         self._ending: tuple[str, str] | None = None
         self._began = 0.0
         _warm_up()
@@ -122,11 +125,27 @@ class RunnerActor:
             self._interrupt()
 
     def _interrupt(self) -> None:
-        loop, task, thread = self._loop, self._task, self._thread
-        if loop is not None and task is not None:
-            loop.call_soon_threadsafe(task.cancel)
-        elif thread is not None and thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))
+        """Reach into the flow, wherever it is; outside of it ``_ending`` is looked at before it begins."""
+        with self._guard:
+            if self._loop is not None and self._task is not None:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+            elif self._interruptible and self._thread is not None and self._thread.ident is not None:
+                _raise_in(self._thread.ident, _Stop)
+
+    @contextlib.contextmanager
+    def _flow_code(self) -> Iterator[None]:
+        """While in the block, synchronous code of the flow runs and may be interrupted."""
+        with self._guard:
+            self._interruptible = True
+            if self._ending is not None:
+                self._interruptible = False
+                raise _Stop
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._interruptible = False
+                _raise_in(threading.get_ident(), None)  # one on its way must not hit our own code
 
     # -- the flow's thread ------------------------------------------------------------
 
@@ -195,7 +214,8 @@ class RunnerActor:
         cluster.adopt_home(self._home, place={"cwd": job["cwd"], "sys_path": list(job["sys_path"])})
 
     def _call(self, job: dict[str, Any], tracer: Tracer) -> Any:
-        flow = _entry(job["code"])
+        with self._flow_code():  # importing a module is running its code
+            flow = _entry(job["code"])
         arguments = flow.inputs.arguments(Inputs(job["inputs"], job["secrets"]))
         target: Any = flow.target
         if hasattr(target, "kickoff_async"):
@@ -207,23 +227,26 @@ class RunnerActor:
             return self._in_loop(lambda: _drain_async(target(**arguments), tracer))
         if inspect.iscoroutinefunction(target):
             return self._in_loop(lambda: target(**arguments))
-        value = target(**arguments)
-        if inspect.isgenerator(value):
-            return _drain(value, tracer)
+        with self._flow_code():
+            value = target(**arguments)
+            if inspect.isgenerator(value):
+                return _drain(value, tracer)
         return self._in_loop(lambda: value) if inspect.isawaitable(value) else value
 
     def _in_loop(self, make: Callable[[], Any]) -> Any:
         async def main() -> Any:
-            self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-            if self._ending is not None:
-                raise asyncio.CancelledError
-            return await make()
+            with self._guard:
+                self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+                if self._ending is not None:
+                    raise asyncio.CancelledError
+            try:
+                return await make()
+            finally:
+                with self._guard:
+                    self._loop = self._task = None
 
-        try:
-            with asyncio.Runner() as runner:
-                return runner.run(main())
-        finally:
-            self._loop = self._task = None
+        with asyncio.Runner() as runner:
+            return runner.run(main())
 
     # -- taking another run -----------------------------------------------------------
 
@@ -245,6 +268,12 @@ class RunnerActor:
             return False
         now = _own_modules()
         return any(now.get(path) != mtime for path, mtime in self._seen.items())
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise an exception in another thread at its next bytecode; None takes a pending one back."""
+    target = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)
 
 
 def _warm_up() -> None:
@@ -303,7 +332,10 @@ def _flow_traceback(error: BaseException) -> str:
         return ""
     frames = error.__traceback__
     ours = (_PACKAGE + os.sep, os.path.dirname(asyncio.__file__) + os.sep, os.path.dirname(ray.__file__) + os.sep)
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(ours):
+    while frames is not None:
+        path = frames.tb_frame.f_code.co_filename
+        if not path.startswith((*ours, "uvloop" + os.sep)):  # Ray's workers may run uvloop, whose paths are relative
+            break
         frames = frames.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, frames)).rstrip()

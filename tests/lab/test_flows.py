@@ -93,6 +93,32 @@ def test_secrets_never_reach_the_log(lab: Any) -> None:
             assert b"hunter2-zq" not in path.read_bytes(), path
 
 
+def test_environment_variables_of_a_flow_reach_it_but_not_the_log(lab: Any) -> None:
+    @kl.flow(runtime_env={"env_vars": {"KITCHEN_KEY": "sk-zq-secret"}})
+    def reads() -> int:
+        import os
+
+        return len(os.environ["KITCHEN_KEY"])
+
+    run = reads.launch()
+    assert run.result(120) == 12
+    assert run.meta["options"]["runtime_env"] == {"env_vars": {"KITCHEN_KEY": {"secret": True}}}
+    for path in [*Path(run.log_dir, "hot").iterdir(), *Path(run.log_dir).rglob("*.parquet")]:
+        assert b"sk-zq-secret" not in path.read_bytes(), path
+
+
+def test_the_traceback_of_an_async_flow_begins_in_the_flow(lab: Any) -> None:
+    @kl.flow
+    async def breaks() -> None:
+        await kitchen.asyncio.sleep(0)
+        raise KeyError("gone")
+
+    with pytest.raises(RunFailed, match="gone") as caught:
+        breaks.launch().result(60)
+    assert caught.value.traceback is not None
+    assert "test_flows.py" in caught.value.traceback.splitlines()[1]
+
+
 def test_a_rerun_keeps_inputs_and_asks_for_secrets_again(lab: Any) -> None:
     run = kitchen.hello.launch(name="Ada", times=2)
     again = run.rerun(name="Bob")
