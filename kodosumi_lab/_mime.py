@@ -12,7 +12,7 @@ import io
 import sys
 from typing import Any
 
-from kodosumi_lab.events import ARROW_MIME, BOKEH_MIME, CLASS_MIME, JSON_MIME, dumps
+from kodosumi_lab.events import ARROW_MIME, BOKEH_MIME, CLASS_MIME, JSON_MIME, dumps, safe_repr
 
 __all__ = ["bundle_of", "table_of"]
 
@@ -32,24 +32,37 @@ def bundle_of(value: Any) -> dict[str, Any]:
     """MIME bundle of any object; never raises for an object whose display fails."""
     if isinstance(value, str):
         return {"text/plain": str(value)}
-    table = _arrow_table(value)
-    if table is not None:
-        return {**_display(value), ARROW_MIME: _arrow_bytes(table), CLASS_MIME: _class_name(value)}
-    if _is(value, "matplotlib.figure", "Figure"):
-        return {"image/png": _matplotlib_png(value), "text/plain": repr(value)}
-    if _is(value, "bokeh.model", "Model"):
-        from bokeh.embed import json_item
-
-        return {BOKEH_MIME: json_item(value), "text/plain": repr(value)}
-    model = hasattr(type(value), "model_fields") and hasattr(value, "model_dump")
-    if model or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-        return {JSON_MIME: value, "text/plain": repr(value), CLASS_MIME: _full_name(value)}
+    try:
+        special = _special(value)
+    except Exception as error:  # the library's object, or ours to blame: either way the flow goes on
+        shown = _display(value)
+        return {**shown, "text/plain": f"{shown['text/plain']}\n[display failed: {error!r}]"}
+    if special is not None:
+        return special
+    model = hasattr(type(value), "model_fields") and hasattr(type(value), "model_dump")
+    if not isinstance(value, type) and (model or dataclasses.is_dataclass(value)):
+        return {JSON_MIME: value, "text/plain": safe_repr(value), CLASS_MIME: _full_name(value)}
     shown = _display(value)
     if set(shown) - {"text/plain"}:
         return shown
     # a value json can carry (dates, sets, enums, array scalars) is worth more than its repr
-    text = dumps(value)
-    return {JSON_MIME: value} if text != dumps(repr(value)) else shown
+    return {JSON_MIME: value} if dumps(value) != dumps(safe_repr(value)) else shown
+
+
+def _special(value: Any) -> dict[str, Any] | None:
+    """Bundle of the classes that are treated by name: tables, and figures with no display of their own."""
+    if _is(value, "polars", "LazyFrame"):
+        return _special(value.collect())
+    table = _arrow_table(value)
+    if table is not None:
+        return {**_display(value), ARROW_MIME: _arrow_bytes(table), CLASS_MIME: _class_name(value)}
+    if _is(value, "matplotlib.figure", "Figure"):
+        return {"image/png": _matplotlib_png(value), "text/plain": safe_repr(value)}
+    if _is(value, "bokeh.model", "Model"):
+        from bokeh.embed import json_item
+
+        return {BOKEH_MIME: json_item(value), "text/plain": safe_repr(value)}
+    return None
 
 
 def _full_name(value: Any) -> str:
@@ -69,39 +82,38 @@ def _display(value: Any) -> dict[str, Any]:
         ("_repr_jpeg_", "image/jpeg"),
         ("_repr_latex_", "text/latex"),
     ):
-        call = getattr(value, method, None)
-        if isinstance(value, type) or not callable(call):
+        if isinstance(value, type) or not hasattr(type(value), method):
             continue
         try:
-            data = call()
-        except Exception as error:  # the flow's object, its failure must not end the flow
-            errors.append(f"{method}: {error!r}")
-            continue
-        if mime is None and data is not None:
-            bundle.update(data[0] if isinstance(data, tuple) else data)
-        elif data is not None and mime is not None:
+            # as IPython calls them: with include and exclude, which some classes demand
+            data = getattr(value, method)(**({"include": None, "exclude": None} if mime is None else {}))
             data = data[0] if isinstance(data, tuple) else data
-            bundle.setdefault(mime, base64.b64encode(data).decode() if isinstance(data, bytes) else data)
+            if mime is None and data is not None:
+                bundle.update({str(key): item for key, item in dict(data).items()})
+            elif data is not None and mime is not None:
+                bundle.setdefault(mime, data)
+        except Exception as error:  # the flow's object, its failure must not end the flow
+            errors.append(f"{method}: {safe_repr(error)}")
     bundle = {mime: base64.b64encode(d).decode() if isinstance(d, bytes) else d for mime, d in bundle.items()}
-    try:
-        bundle.setdefault("text/plain", repr(value))
-    except Exception as error:
-        errors.append(f"__repr__: {error!r}")
-        bundle["text/plain"] = f"<{_full_name(value)} without a repr>"
+    if "text/plain" not in bundle:
+        bundle["text/plain"] = safe_repr(value)
     if errors:
-        bundle["text/plain"] += f"\n[display failed: {'; '.join(errors)}]"
+        bundle["text/plain"] = f"{bundle['text/plain']}\n[display failed: {'; '.join(errors)}]"
     return bundle
 
 
 def _arrow_table(value: Any) -> Any:
-    if _is(value, "polars", "LazyFrame"):
-        value = value.collect()
     if _is(value, "polars", "Series"):
         value = value.to_frame()
     if _is(value, "polars", "DataFrame"):
         import polars as pl
 
-        return value.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if pl.Object in value.dtypes:
+            return None  # Python objects: Arrow would get their addresses
+        try:
+            return value.to_arrow(compat_level=pl.CompatLevel.oldest())
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, TypeError):
+            return None  # columns of types that Arrow does not have
     if _is(value, "pyarrow", "Table"):
         return value
     if _is(value, "pandas", "DataFrame"):
@@ -109,8 +121,8 @@ def _arrow_table(value: Any) -> Any:
 
         try:
             return pa.Table.from_pandas(value)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            return None  # columns of mixed objects: shown as HTML, not kept as a table
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            return None  # columns of mixed objects or of the same name: shown as HTML, not kept as a table
     return None
 
 

@@ -122,12 +122,15 @@ def run_date(run_id: str) -> str:
     if parsed is None or parsed.version != 7:
         raise ValueError(f"run id {run_id!r} is not a UUIDv7; take it from run.id or `kodosumi-lab runs`")
     seconds = (parsed.int >> 80) / 1000  # RFC 9562, section 5.7: the first 48 bits are Unix milliseconds
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"run id {run_id!r} carries a time beyond the year 9999") from None
 
 
 # -- payloads ---------------------------------------------------------------------------
 
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=lambda o: _plain(o))
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=lambda o: _plain(o))  # noqa: PLW0108 - defined below
 
 
 def dumps(value: Any) -> str:
@@ -139,7 +142,7 @@ def dumps(value: Any) -> str:
     try:
         text = _encoder.encode(value)
     except (ValueError, TypeError, RecursionError):
-        text = _encoder.encode(_finite(value, 0))
+        text = _encoder.encode(_finite(value, frozenset()))
     if not text.isascii():
         try:
             text.encode()
@@ -149,7 +152,23 @@ def dumps(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What ``json`` cannot write, in terms of what it can."""
+    """What ``json`` cannot write, in terms of what it can; never raises."""
+    try:
+        return _converted(value)
+    except Exception:  # the flow's own class: its failure must not end the flow
+        return safe_repr(value)
+
+
+def safe_repr(value: Any) -> str:
+    """``repr``, or what can be said where that fails."""
+    try:
+        return repr(value)
+    except Exception as error:  # the flow's own class
+        cls = type(value)
+        return f"<{cls.__module__}.{cls.__qualname__} without a repr: {type(error).__name__}>"
+
+
+def _converted(value: Any) -> Any:
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
@@ -164,31 +183,64 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
         return dict(value)
-    if hasattr(value, "get_secret_value"):
+    cls = type(value)
+    if hasattr(cls, "get_secret_value"):
         return {"secret": True}
-    if hasattr(value, "model_dump") and hasattr(type(value), "model_fields"):
-        return value.model_dump(mode="json")
+    if hasattr(cls, "model_dump") and hasattr(cls, "model_fields"):
+        try:
+            return value.model_dump(mode="json")
+        except Exception:  # a field of a class that pydantic cannot write: the others are worth keeping
+            return {name: getattr(value, name) for name in cls.model_fields}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    for method in ("tolist", "to_dicts"):  # numpy arrays and scalars; Polars frames inside other values
-        if callable(getattr(value, method, None)) and not isinstance(value, type):
-            return getattr(value, method)()
+    if cls.__module__.partition(".")[0] == "pandas" and hasattr(cls, "to_dict") and hasattr(cls, "columns"):
+        return value.to_dict(orient="records")
+    # numpy arrays and scalars, pandas series; then Polars frames and series, Arrow, inside other values
+    for method in ("tolist", "to_dicts", "to_list", "to_pylist"):
+        if callable(getattr(cls, method, None)):
+            plain = getattr(value, method)()
+            if type(plain) is not cls:  # a numpy scalar that Python has no type for is its own item
+                return plain
     return repr(value)
 
 
-def _finite(value: Any, depth: int) -> Any:
-    """The slow path: keys that are no strings, NaN, cycles."""
-    if depth > 100:
-        return repr(value)[:200]
+# Deeper values are kept as their text: Python itself gives up somewhere between 300 and 1000.
+_DEPTH = 150
+
+
+def _finite(value: Any, above: frozenset[int]) -> Any:
+    """The slow path: keys that are no strings, NaN, numbers beyond what is printed, cycles."""
     if isinstance(value, float):
         return value if value - value == 0 else None
-    if isinstance(value, Mapping):
-        return {k if isinstance(k, str) else str(_plain(k)): _finite(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item, depth + 1) for item in value]
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, str | bool):
         return value
-    return _finite(_plain(value), depth + 1)
+    if isinstance(value, int):
+        return value if value.bit_length() < 14_000 else hex(value)  # the limit of int() is 4,300 digits
+    if len(above) > _DEPTH or id(value) in above:
+        return _shallow(value)
+    inside = above | {id(value)}
+    if isinstance(value, Mapping):
+        return {_key(k): _finite(v, inside) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item, inside) for item in value]
+    return _finite(_plain(value), inside)
+
+
+def _shallow(value: Any) -> str:
+    try:
+        return repr(value)[:200]
+    except (Exception, RecursionError):  # the flow's own class, or deeper than repr can go
+        return f"<{type(value).__qualname__}>"
+
+
+def _key(key: Any) -> str:
+    """A mapping's key, as ``json`` itself would write it where it can."""
+    if isinstance(key, str):
+        return str(key.value) if isinstance(key, enum.Enum) else key
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    plain = _plain(key) if not isinstance(key, int | float) else key
+    return plain if isinstance(plain, str) else str(plain)
 
 
 def encode(value: Any) -> str:

@@ -8,9 +8,15 @@ taken out on the way: the log holds ``{"secret": true}`` in their place.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import json
+import math
+import types
 import typing
-from collections.abc import Callable
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +42,7 @@ class Inputs:
     wire : dict
         JSON form of every input, defaults included, secrets masked.
     secrets : dict[str, str]
-        Secret values by their place in `wire`, as a dotted path.
+        Secret values by their place in `wire`, as a dotted path (a dot in a key is ``~1``).
     """
 
     wire: dict[str, Any]
@@ -65,11 +71,15 @@ class InputModel:
         self.flow = flow
         self.whole: str | None = None
         self.names: list[str] = []
+        self._default: BaseModel | None = None
         signature = inspect.signature(call)
         hints = _hints(flow, call, signature)
         parameters = [p for p in signature.parameters.values() if p.name not in (*_RESERVED, "self")]
         for parameter in parameters:
-            if parameter.kind is inspect.Parameter.POSITIONAL_ONLY or parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            if (
+                parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+                or parameter.kind is inspect.Parameter.VAR_POSITIONAL
+            ):
                 raise FlowError(
                     f"flow {flow!r}: parameter {parameter.name!r} is positional-only; inputs are given by name, "
                     "so make it an ordinary or keyword-only parameter"
@@ -77,15 +87,18 @@ class InputModel:
         self.model = self._build(parameters, hints)
 
     def _build(self, parameters: list[inspect.Parameter], hints: dict[str, Any]) -> type[BaseModel]:
-        from pydantic import BaseModel, ConfigDict, create_model
+        from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
 
         only = parameters[0] if len(parameters) == 1 else None
-        if only is not None:
-            hint = hints.get(only.name)
+        if only is not None and only.kind is not inspect.Parameter.VAR_KEYWORD:
+            hint = hints.get(only.name, Any)
             if isinstance(hint, type) and issubclass(hint, BaseModel):
                 self.whole = only.name
+                self.names = list(hint.model_fields)
+                if isinstance(only.default, hint):
+                    self._default = only.default
                 return hint
-            if only.name == "inputs":
+            if only.name == "inputs" and (hint is Any or (typing.get_origin(hint) or hint) in (dict, Mapping)):
                 self.whole = only.name
                 return create_model(self.flow, __config__=ConfigDict(extra="allow"))
         fields: dict[str, Any] = {}
@@ -94,11 +107,23 @@ class InputModel:
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 extra = "allow"
                 continue
+            if parameter.name.startswith("_") or parameter.name == "model_config":
+                raise FlowError(
+                    f"flow {self.flow!r}: {parameter.name!r} cannot be the name of an input; rename the parameter"
+                )
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[parameter.name] = (hints.get(parameter.name, Any), default)
+            hint = hints.get(parameter.name, Any)
+            fields[parameter.name] = (_or_none(hint) if default is None else hint, default)
         self.names = list(fields)
-        config = ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=())
-        return create_model(self.flow, __config__=config, **fields)
+        # defaults are checked like anything given: at the launch, not when the Runner reads them back from JSON
+        config = ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=(), validate_default=True)
+        with warnings.catch_warnings():
+            # inputs may well be called copy, json or schema: nobody calls those methods of this model
+            warnings.filterwarnings("ignore", "Field name .* shadows an attribute in parent", UserWarning)
+            try:
+                return create_model(self.flow, __config__=config, **fields)
+            except (PydanticUserError, TypeError, ValueError, NameError) as error:
+                raise FlowError(f"flow {self.flow!r}: no input model can be made of its parameters: {error}") from error
 
     # -- launching --------------------------------------------------------------------
 
@@ -110,19 +135,46 @@ class InputModel:
         InputsError
             They do not fit; the messages name each field.
         """
-        if self.whole and set(data) == {self.whole} and not isinstance(data[self.whole], str | int | float):
-            given = data[self.whole]  # f.launch(inputs=Model(...)) is the same as f.launch(**fields)
-            data = given if isinstance(given, dict) else dict(given)
-        value = self._model_of(data)
+        given = self._unwrapped(data)
+        value = self._model_of(given, lambda v: self.model.model_validate(v, by_alias=True, by_name=True))
         secrets: dict[str, str] = {}
-        plain = _mask(value, self.model, "", secrets)
-        return Inputs(self._json(plain), secrets)
+        plain = _mask(value, "", secrets)
+        checked = Inputs(self._json(plain), secrets)
+        if isinstance(given, dict):
+            self._keep_as_given(checked, value, given)
+        return checked
 
-    def _model_of(self, data: dict[str, Any]) -> BaseModel:
+    def _keep_as_given(self, checked: Inputs, value: BaseModel, given: dict[str, Any]) -> None:
+        """Send what was given where its validators would make something else of their own result.
+
+        The Runner validates again; that is no matter for types, but a validator may split a
+        text or double a number.
+        """
+        try:
+            again: Any = self._from_wire(checked)
+        except Exception:  # a validator of the flow meets what it never expected
+            again = None
+        for name in set(given) & set(checked.wire):
+            fits = again is not None and _same(getattr(again, name, None), getattr(value, name, None))
+            secret = any(path == name or path.startswith(f"{name}.") for path in checked.secrets)
+            if not fits and not secret:
+                checked.wire[name] = self._json({name: _mask(given[name], name, {})})[name]
+
+    def _unwrapped(self, data: dict[str, Any]) -> Any:
+        """``f.launch(inputs=Model(...))`` is the same as ``f.launch(**fields)``; nothing at all is the default."""
+        if self.whole and set(data) == {self.whole} and self.whole not in self.model.model_fields:
+            given = data[self.whole]
+            if isinstance(given, Mapping):
+                return dict(given)
+            if hasattr(type(given), "model_fields"):
+                return given if isinstance(given, self.model) else dict(given)
+        return self._default if not data and self._default is not None else data
+
+    def _model_of(self, given: Any, validate: Callable[[Any], BaseModel]) -> BaseModel:
         from pydantic import ValidationError
 
         try:
-            return self.model.model_validate(data)
+            return validate(given)
         except ValidationError as error:
             messages: dict[str, list[str]] = {}
             for item in error.errors():
@@ -141,8 +193,8 @@ class InputModel:
         result, messages = {}, {}
         for name, value in plain.items():
             try:
-                result[name] = to_jsonable_python(value, inf_nan_mode="constants")
-            except (PydanticSerializationError, UnicodeError, RecursionError) as error:
+                result[name] = to_jsonable_python(value)
+            except (PydanticSerializationError, UnicodeError, RecursionError, ValueError) as error:
                 messages[name] = [
                     f"a {type(value).__qualname__} cannot be kept as JSON ({error}); pass a path or an id instead"
                 ]
@@ -150,16 +202,28 @@ class InputModel:
             raise InputsError(self.flow, messages)
         return result
 
+    def _from_wire(self, inputs: Inputs) -> BaseModel:
+        # as JSON, for which pydantic has other rules than for Python values: strict models take a date's text
+        text = json.dumps(_unmask(inputs.wire, inputs.secrets))
+        return self._model_of(text, lambda v: self.model.model_validate_json(v, by_alias=True, by_name=True))
+
     # -- running ----------------------------------------------------------------------
 
     def arguments(self, inputs: Inputs) -> dict[str, Any]:
         """Keyword arguments for the callable, of the types that its annotations say."""
-        value = self._model_of(_unmask(inputs.wire, inputs.secrets))
+        value = self._from_wire(inputs)
         if self.whole:
             extra = value.__pydantic_extra__
             return {self.whole: value if extra is None else dict(extra)}
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         return {**fields, **(value.__pydantic_extra__ or {})}
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other) or (one != one and other != other)
+    except Exception:  # a class of the flow that cannot be compared: its type is all that can be told
+        return type(one) is type(other)
 
 
 def _hints(flow: str, call: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
@@ -174,13 +238,30 @@ def _hints(flow: str, call: Callable[..., Any], signature: inspect.Signature) ->
         hint = parameter.annotation
         if hint is inspect.Parameter.empty or name in _RESERVED:
             continue
-        if isinstance(hint, str):
-            try:
-                hint = eval(hint, dict(space))  # what typing.get_type_hints does, one by one
-            except Exception as error:
-                raise FlowError(f"flow {flow!r}: annotation {hint!r} of input {name!r} cannot be evaluated: {error}") from error
-        result[name] = hint
+        try:
+            # one by one, so that an error names its input; names inside, as in list["Model"], are looked up too
+            holder = types.SimpleNamespace(__annotations__={name: hint})
+            result[name] = typing.get_type_hints(holder, globalns=dict(space), include_extras=True)[name]
+        except NameError as error:
+            raise FlowError(
+                f"flow {flow!r}: annotation {hint!r} of input {name!r} cannot be evaluated: {error}; "
+                "define or import that name at the top of the module or notebook"
+            ) from error
+        except Exception as error:  # whatever evaluating somebody's expression raises
+            if isinstance(hint, str):
+                raise FlowError(
+                    f"flow {flow!r}: annotation {hint!r} of input {name!r} cannot be evaluated: {error}"
+                ) from error
+            result[name] = hint
     return result
+
+
+def _or_none(hint: Any) -> Any:
+    """The annotation, None included: ``x: int = None`` is what people write."""
+    if typing.get_origin(hint) is typing.Annotated:
+        inner, *about = typing.get_args(hint)
+        return typing.Annotated[(typing.Optional[inner], *about)]  # noqa: UP045
+    return hint if hint is Any else typing.Optional[hint]  # noqa: UP045
 
 
 def _is_password(model: Any, name: str) -> bool:
@@ -189,7 +270,13 @@ def _is_password(model: Any, name: str) -> bool:
     return isinstance(extra, dict) and extra.get("format") == "password"
 
 
-def _mask(value: Any, model: Any, path: str, secrets: dict[str, str]) -> Any:
+def _step(path: str, part: Any) -> str:
+    """The path one step further; dots in a key are escaped as ``~1``, as JSON Pointer does with its slashes."""
+    text = str(getattr(part, "value", part)).replace("~", "~0").replace(".", "~1")
+    return f"{path}.{text}" if path else text
+
+
+def _mask(value: Any, path: str, secrets: dict[str, str]) -> Any:
     """Plain containers with secrets replaced; their values go to `secrets` by path."""
     from pydantic import BaseModel
 
@@ -202,17 +289,22 @@ def _mask(value: Any, model: Any, path: str, secrets: dict[str, str]) -> Any:
         items = {**fields, **(value.__pydantic_extra__ or {})}
         result = {}
         for name, item in items.items():
-            where = f"{path}.{name}" if path else name
+            where = _step(path, name)
             if isinstance(item, str) and _is_password(type(value), name):
                 secrets[where] = item
                 result[name] = dict(SECRET)
             else:
-                result[name] = _mask(item, None, where, secrets)
+                result[name] = _mask(item, where, secrets)
         return result
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _mask(getattr(value, f.name), _step(path, f.name), secrets) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {k: _mask(v, None, f"{path}.{k}" if path else str(k), secrets) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_mask(item, None, f"{path}.{i}", secrets) for i, item in enumerate(value)]
+        return {k: _mask(v, _step(path, k), secrets) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return [_mask(item, _step(path, i), secrets) for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        # as text, which pydantic reads back as a number: JSON, and so the log, has no such numbers
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
@@ -221,7 +313,7 @@ def _unmask(wire: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
 
     result = copy.deepcopy(wire)
     for path, secret in secrets.items():
-        *parents, last = path.split(".")
+        *parents, last = [part.replace("~1", ".").replace("~0", "~") for part in path.split(".")]
         here: Any = result
         for part in parents:
             here = here[int(part)] if isinstance(here, list) else here[part]
@@ -237,7 +329,7 @@ def secret_fields(wire: Any, path: str = "") -> list[str]:
     if wire == SECRET:
         return [path]
     if isinstance(wire, dict):
-        return [p for k, v in wire.items() for p in secret_fields(v, f"{path}.{k}" if path else str(k))]
+        return [p for k, v in wire.items() for p in secret_fields(v, _step(path, k))]
     if isinstance(wire, list):
-        return [p for i, v in enumerate(wire) for p in secret_fields(v, f"{path}.{i}")]
+        return [p for i, v in enumerate(wire) for p in secret_fields(v, _step(path, i))]
     return []

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import socket
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -216,11 +217,33 @@ def _match_token_mode() -> None:
     # demand one, but a process that only connects does not look for it by itself.
     token = Path("~/.ray/auth_token").expanduser()
     if "RAY_AUTH_MODE" not in os.environ and token.exists():
+        from ray._raylet import Config
+
         os.environ["RAY_AUTH_MODE"] = "token"
+        Config.initialize("")  # Ray read its environment when it was imported
+
+
+def _match_address(address: str) -> None:
+    # Ray turns 127.0.0.1 into this host's outer address; a cluster that listens on loopback
+    # only (one of ours) is not found there.
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+        return
+    from ray._private import services
+
+    if _listens("127.0.0.1", int(port)) and not _listens(services.get_node_ip_address(), int(port)):
+        _stay_on_loopback()
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((host, port)) == 0
 
 
 def _connect_ray(address: str, named: str) -> dict[str, Any]:
     _match_token_mode()
+    _match_address(address)
     import ray
 
     try:

@@ -12,7 +12,7 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kodosumi_lab.runtime.lifecycle import CONTROL, RunState, fold_event
+from kodosumi_lab.runtime.lifecycle import CONTROL, RunState, control_payload, fold_event
 
 __all__ = ["fold_table", "index_schema", "index_table"]
 
@@ -41,7 +41,7 @@ def fold_table(runs: dict[str, RunState], table: pa.Table, *, producers: bool = 
     kind = table["kind"]
     control = table.filter(pc.is_in(kind, _CONTROL)).select(["run_id", "ts", "kind", "attempt", "payload"])
     for row in control.set_column(1, "ts", control["ts"].cast(pa.int64())).to_pylist():
-        fold_event(_state(runs, row["run_id"]), row["kind"], row["attempt"], row["ts"], json.loads(row["payload"]))
+        fold_event(_state(runs, row["run_id"]), row["kind"], row["attempt"], row["ts"], control_payload(row["payload"]))
     _fold_progress(runs, table.filter(pc.equal(kind, "progress")))
     return _fold_counts(runs, table, producers)
 
@@ -59,7 +59,7 @@ def _fold_progress(runs: dict[str, RunState], table: pa.Table) -> None:
     for run_id, i in last.items():
         state = _state(runs, run_id)
         if table["attempt"][i].as_py() == state.attempt:
-            fold_event(state, "progress", state.attempt, 0, json.loads(table["payload"][i].as_py()))
+            fold_event(state, "progress", state.attempt, 0, control_payload(table["payload"][i].as_py()))
 
 
 def _fold_counts(runs: dict[str, RunState], table: pa.Table, producers: bool) -> set[str]:
@@ -116,7 +116,7 @@ def index_table(states: list[RunState]) -> pa.Table:
                 "progress": state.progress, "progress_text": state.progress_text, "result": state.result,
                 "error": state.error, "attempt": state.attempt, "events": state.seq, "nbytes": state.nbytes,
                 "last_seq": state.seq - 1, "active_s": state.active_us(state.last_ts) / 1e6,
-                "locks": json.dumps(locks, ensure_ascii=False) if locks else None,
+                "locks": json.dumps(locks) if locks else None,
                 "user": state.user, "parent": state.parent, "tags": state.tags, "summary": state.summary,
                 "author": state.author, "version": state.version, "entrypoint": state.entrypoint,
                 "runner": state.runner, "hidden": state.hidden,

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from kodosumi_lab.errors import WaitTimeout
 from kodosumi_lab.events import TERMINAL, decode
@@ -76,33 +77,37 @@ class _Cursor:
         """Contiguous new rows, sorted by seq; empty when there are none."""
         positions = self.log.positions()
         if self._seen is None:
-            self.log.run(self.run_id)  # RunNotFound, rather than waiting for ever
-            frame = self._query()
+            # RunNotFound, rather than waiting for ever; and a caller who has the end already finds no other
+            self.done = self.log.run(self.run_id)["status"] in TERMINAL
         elif positions == self._seen:
             return pl.DataFrame(schema=EVENTS)
-        elif not set(self._seen) <= set(positions):
+        frame = self._appended(positions)
+        if frame is None:
             frame = self._query()
-        else:
-            frame = self._appended(positions)
-            if frame is None:
-                return pl.DataFrame(schema=EVENTS)
         self._seen = positions
-        frame = frame.filter(pl.col("seq") >= self.next).unique("seq", keep="first").sort("seq")
-        if len(frame) and frame["seq"][-1] - self.next + 1 != len(frame):
+        frame = self._contiguous(frame)
+        if frame is None:
+            # a hole that the whole log has too is a damaged file, of which the query warns; the rest is served
             frame = self._query().unique("seq", keep="first").sort("seq")
-            whole = pl.int_range(self.next, self.next + len(frame), eager=True)
-            frame = frame.filter(frame["seq"] == whole)  # the rest is not published yet
         if len(frame):
             self.next = frame["seq"][-1] + 1
             self._look_for_end(frame)
         return frame
 
+    def _contiguous(self, frame: pl.DataFrame) -> pl.DataFrame | None:
+        """New rows, once each and sorted; None when some are missing between them."""
+        frame = frame.filter(pl.col("seq") >= self.next).unique("seq", keep="first").sort("seq")
+        return frame if frame.is_empty() or frame["seq"][-1] - self.next + 1 == len(frame) else None
+
     def _query(self) -> pl.DataFrame:
         return self.log.events(self.run_id).filter(pl.col("seq") >= self.next).sort("seq").collect()
 
     def _appended(self, positions: dict[SegmentName, int]) -> pl.DataFrame | None:
+        """Rows that were appended to the hot segments; None when only the whole log can tell."""
         frames = [pl.DataFrame(schema=EVENTS)]
-        seen = self._seen or {}
+        seen = self._seen
+        if seen is None or not set(seen) <= set(positions):
+            return None
         try:
             for name, length in positions.items():
                 if seen.get(name) == length:
@@ -113,13 +118,13 @@ class _Cursor:
                 frame = pl.from_arrow(table, schema=EVENTS)
                 assert isinstance(frame, pl.DataFrame)
                 frames.append(frame.filter(pl.col("run_id") == self.run_id))
-        except FileNotFoundError:
-            return None  # sealed at this moment: the next look sees that it is gone and asks the log
+        except (OSError, ValueError, pa.ArrowException):
+            return None  # sealed at this moment, or damaged: the query knows what to make of it
         return pl.concat(frames)
 
     def _look_for_end(self, frame: pl.DataFrame) -> None:
         for payload in frame.filter(pl.col("kind") == "status")["payload"]:
-            self.done = json.loads(payload).get("status") in TERMINAL
+            self.done = self.done or json.loads(payload).get("status") in TERMINAL
 
 
 class _Pace:
@@ -153,7 +158,8 @@ def follow_frames(
     Yields
     ------
     polars.DataFrame
-        Columns of the log, ``seq`` contiguous within and across frames.
+        Columns of the log, ``seq`` contiguous within and across frames; only a damaged file
+        (:class:`kodosumi_lab.errors.DamagedFileWarning`) leaves a hole.
 
     Raises
     ------

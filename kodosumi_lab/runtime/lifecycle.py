@@ -9,12 +9,13 @@ contract: which event a run in a given state may still receive.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from kodosumi_lab.events import TERMINAL
+from kodosumi_lab.events import STATUSES, TERMINAL
 
-__all__ = ["CONTROL", "TRAILING", "RunState", "fold_event", "refusal"]
+__all__ = ["CONTROL", "TRAILING", "RunState", "control_payload", "fold_event", "refusal"]
 
 #: Kinds that change a run's state one by one; of ``progress`` only the last of a batch counts.
 CONTROL = frozenset({"meta", "status", "error", "final", "lock", "lease"})
@@ -126,6 +127,8 @@ def refusal(state: RunState, kind: str, attempt: int, payload: dict[str, Any] | 
         return None if kind in TRAILING else f"the run has ended as {state.status}"
     if kind == "status":
         runner = data.get("runner")
+        if data.get("status", state.status) not in STATUSES:
+            return f"there is no status {str(data['status'])[:80]!r}; there are: {', '.join(STATUSES)}"
         if data.get("status") == "running" and state.runner is not None and runner not in (None, state.runner):
             return f"the run belongs to Runner {state.runner}, not {runner}"
     if kind == "lease":
@@ -135,8 +138,29 @@ def refusal(state: RunState, kind: str, attempt: int, payload: dict[str, Any] | 
     return None
 
 
+def control_payload(text: str) -> dict[str, Any]:
+    """Decoded payload of an event that :func:`fold_event` takes.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON object.
+    """
+    try:
+        payload = json.loads(text)
+    except RecursionError:  # a result nested too deep for this stack: there is no preview of it
+        return {}
+    if not isinstance(payload, dict):
+        raise ValueError(f"payload is no JSON object: {text[:80]!r}")
+    return payload
+
+
 def fold_event(state: RunState, kind: str, attempt: int, ts: int, payload: dict[str, Any]) -> None:
-    """Apply one event of :data:`CONTROL` or ``progress`` to the state, in place."""
+    """Apply one event of :data:`CONTROL` or ``progress`` to the state, in place.
+
+    Total: any JSON object folds without an error into a state that can be kept as
+    Arrow, since one run's odd payload must not stop the log for all.
+    """
     match kind:
         case "meta":
             _meta(state, ts, payload)
@@ -147,12 +171,12 @@ def fold_event(state: RunState, kind: str, attempt: int, ts: int, payload: dict[
         case "final":
             state.result = _preview(payload)
         case "error":
-            state.error = f"{payload.get('type', 'Error')}: {payload.get('message', '')}"[:_PREVIEW]
+            state.error = _text(f"{payload.get('type', 'Error')}: {payload.get('message', '')}")
         case "lock":
             state.locks[str(payload.get("lid"))] = {
                 "name": payload.get("name"),
                 "ts": ts,
-                "expires": payload.get("expires"),
+                "expires": _number(payload.get("expires")),
             }
         case "lease":
             lid = str(payload.get("lid"))
@@ -163,31 +187,32 @@ def fold_event(state: RunState, kind: str, attempt: int, ts: int, payload: dict[
 def _meta(state: RunState, ts: int, data: dict[str, Any]) -> None:
     state.started = ts
     for name in ("flow", "entrypoint", "summary", "author", "version", "user"):
-        setattr(state, name, str(data.get(name) or ""))
-    state.tags = [str(tag) for tag in data.get("tags") or []]
-    state.parent = data.get("parent")
+        setattr(state, name, _text(data.get(name) or "", None))
+    tags = data.get("tags")
+    state.tags = [_text(tag, None) for tag in tags] if isinstance(tags, list) else []
+    state.parent = _text(data["parent"], None) if data.get("parent") else None
     state.hidden = bool(data.get("hidden"))
-    state.timeout_s = data.get("timeout_s")
-    state.retries = int(data.get("retries") or 0)
+    state.timeout_s = _number(data.get("timeout_s"))
+    state.retries = int(_number(data.get("retries")) or 0)
 
 
 def _status(state: RunState, attempt: int, ts: int, data: dict[str, Any]) -> None:
-    new = str(data.get("status", state.status))
+    new = _text(data.get("status", state.status), None)
     if state.active_since is not None and new != "running":
         state.active += max(0, ts - state.active_since)
         state.active_since = None
     if attempt > state.attempt:
         state.attempt = attempt
         state.runner = None
-        state.progress, state.progress_text, state.result = None, "", ""
+        state.progress, state.progress_text, state.result, state.error = None, "", "", ""
         state.locks.clear()
         state.answers.clear()
         state.active = 0  # timeout_s is per attempt
     if "runner" in data:
-        state.runner = data["runner"]
+        state.runner = _text(data["runner"], None) if data["runner"] is not None else None
     if data.get("cancelling"):
-        state.cancelling = str(data["cancelling"])
-    state.reason = str(data.get("reason") or "")
+        state.cancelling = _text(data["cancelling"], None)
+    state.reason = _text(data.get("reason") or "", None)
     if new != state.status:
         state.changed = ts
     state.status = new
@@ -203,19 +228,35 @@ def _status(state: RunState, attempt: int, ts: int, data: dict[str, Any]) -> Non
 
 
 def _progress(state: RunState, data: dict[str, Any]) -> None:
-    value, total = data.get("value"), data.get("total")
-    if isinstance(value, int | float):
-        fraction = value / total if isinstance(total, int | float) and total else None
-        state.progress = min(1.0, max(0.0, fraction)) if fraction is not None else None
-    state.progress_text = str(data.get("label") or "")[:_PREVIEW]
+    value, total = _number(data.get("value")), _number(data.get("total"))
+    if value is not None:
+        state.progress = min(1.0, max(0.0, value / total)) if total else None
+    state.progress_text = _text(data.get("label") or "")
 
 
 def _preview(bundle: dict[str, Any]) -> str:
-    if "artifact" in bundle:
-        return f"({bundle['artifact'].get('nbytes', 0):,} bytes)"
+    artifact = bundle.get("artifact")
+    if isinstance(artifact, dict):
+        return f"({int(_number(artifact.get('nbytes')) or 0):,} bytes)"
     for mime in ("text/plain", "text/markdown"):
         if mime in bundle:
-            return str(bundle[mime])[:_PREVIEW]
+            return _text(bundle[mime])
     if "application/json" in bundle:
-        return json.dumps(bundle["application/json"], ensure_ascii=False)[:_PREVIEW]
-    return f"({', '.join(bundle)})"[:_PREVIEW]
+        return _text(json.dumps(bundle["application/json"], ensure_ascii=False))
+    return _text(f"({', '.join(bundle)})")
+
+
+def _text(value: Any, limit: int | None = _PREVIEW) -> str:
+    """Text that Arrow can hold: JSON may carry lone surrogates, UTF-8 cannot."""
+    text = str(value)[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None for anything else that JSON may hold in its place."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond what a float can hold
+        return None

@@ -13,8 +13,8 @@ producer_seq); one that would leave a gap is not committed.
 
 from __future__ import annotations
 
-import json
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kodosumi_lab.errors import LogError
-from kodosumi_lab.events import KIND_ID, KINDS, arrow_schema, wire_schema
+from kodosumi_lab.events import KIND_ID, KINDS, arrow_schema, run_date, wire_schema
 from kodosumi_lab.runtime import sealing
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.fold import fold_table
 from kodosumi_lab.runtime.layout import Layout, SegmentName
-from kodosumi_lab.runtime.lifecycle import CONTROL, TRAILING, RunState, fold_event, refusal
+from kodosumi_lab.runtime.lifecycle import CONTROL, TRAILING, RunState, control_payload, fold_event, refusal
 from kodosumi_lab.runtime.segment import (
     HotWriter,
     committed_length,
@@ -45,6 +45,9 @@ __all__ = ["Ack", "Batch", "LogWriter", "make_batch"]
 _CONTROL_IDS = np.array(sorted(KIND_ID[kind] for kind in CONTROL), dtype=np.uint8)
 _PROGRESS_ID = KIND_ID["progress"]
 _KINDS = pa.array(KINDS, pa.string())
+
+# 9999-12-31: beyond it no library can show a time.
+_LAST_TS = 253_402_300_799_999_999
 
 # Small batches cost readers more than bytes do: a segment of very many is sealed early.
 _MAX_GROUPS = 8192
@@ -157,6 +160,7 @@ class LogWriter:
         self._wire = wire_schema()
         self._undo: dict[str, RunState | None] = {}
         self._broken: HotWriter | None = None
+        self._began = time.time()
         try:
             self._recover()
         except OSError as error:
@@ -199,18 +203,26 @@ class LogWriter:
                 self.disk.unlink(path)
 
     def _open_segment(self) -> None:
+        self._settle_broken()
+        self._evict()
+        name = SegmentName(self.owner, self._next_n)
+        runs = [state.to_dict() for state in self.runs.values()]
+        try:
+            self._segment = HotWriter(self.layout, name, self.disk, runs)
+        except OSError:
+            if self.layout.arrows(name).exists():  # readers may have opened it: never another file of that name
+                self._next_n += 1
+            raise
+        self._next_n += 1
+        self._opened_at = self.clock()
+
+    def _settle_broken(self) -> None:
         if self._broken is not None:
             # Another segment makes the length of this one final, so it must be durable first;
             # what lies beyond is not read by anyone, cutting it only saves room.
             settle_length(self.disk, self.layout.length(self._broken.name), self._broken.length)
             self.disk.truncate(self._broken.path, self._broken.length)
             self._broken = None
-        self._evict()
-        name = SegmentName(self.owner, self._next_n)
-        runs = [state.to_dict() for state in self.runs.values()]
-        self._segment = HotWriter(self.layout, name, self.disk, runs)
-        self._next_n += 1
-        self._opened_at = self.clock()
 
     def _evict(self) -> None:
         """Forget runs that ended so long ago that nothing of them can be accepted any more."""
@@ -247,6 +259,9 @@ class LogWriter:
         except OSError as error:
             self._roll_back()
             raise LogError(f"event log cannot be written: {error.strerror or error}: {self.layout.root}") from error
+        except BaseException:  # memory, an interrupt: what was folded must not outlive what was not written
+            self._roll_back()
+            raise
         now = self.clock()
         for run_id in self._undo:
             if self.runs[run_id].closed:
@@ -265,15 +280,16 @@ class LogWriter:
 
     def _stage(self, batch: Batch, staged: list[pa.RecordBatch]) -> Ack:
         try:
-            rows = pa.ipc.read_record_batch(pa.py_buffer(batch.ipc), self._wire)
-            kinds = rows.column(1).to_numpy(zero_copy_only=True)
+            rows, kinds = self._read(batch)
             control = _control_payloads(kinds, rows)
-        except (ValueError, KeyError, pa.ArrowException) as error:
+        except (ValueError, TypeError, KeyError, EOFError, OSError, pa.ArrowException) as error:
+            # OSError too: Arrow's word for bytes that are no message, which must not pass for a failing disk
             return Ack(refused=f"the batch cannot be read: {error}")
         state = self.runs.get(batch.run_id)
         if state is None:
-            if len(kinds) == 0 or kinds[0] != KIND_ID["meta"]:
-                return Ack(refused=f"run {batch.run_id} is not open here")
+            why = self._unwelcome(batch, kinds)
+            if why is not None:
+                return why
             state = self.runs[batch.run_id] = RunState(batch.run_id)
             self._undo.setdefault(batch.run_id, None)
         elif batch.run_id not in self._undo:
@@ -295,6 +311,42 @@ class LogWriter:
             staged.append(self._complete(batch, state, rows, numbers, seq0))
         return Ack(refused=refused, status=state.status)
 
+    def _read(self, batch: Batch) -> tuple[pa.RecordBatch, np.ndarray]:
+        """Rows of a batch, all of them such that they can be written, sealed and shown."""
+        rows = pa.ipc.read_record_batch(pa.py_buffer(batch.ipc), self._wire)
+        rows.validate(full=True)
+        if any(rows.column(i).null_count for i in (0, 1, 3)):
+            raise ValueError("ts, kind and payload cannot be null")
+        kinds = rows.column(1).to_numpy(zero_copy_only=True)
+        ts = rows.column(0).to_numpy(zero_copy_only=True)
+        if len(kinds) and kinds.max() >= len(KINDS):
+            raise ValueError(f"there is no kind of code {kinds.max()}")
+        if len(ts) and (ts.min() < 0 or ts.max() > _LAST_TS):
+            raise ValueError("ts is not within the years 1970 to 9999, in microseconds")
+        if batch.first < 0 or not 0 <= batch.producer < 2**64 or not 0 < batch.attempt < 2**15:
+            raise ValueError(
+                f"first {batch.first}, producer {batch.producer} or attempt {batch.attempt} is out of range"
+            )
+        return rows, kinds
+
+    def _unwelcome(self, batch: Batch, kinds: np.ndarray) -> Ack | None:
+        """Why a batch cannot be the beginning of a new run."""
+        if len(kinds) == 0 or kinds[0] != KIND_ID["meta"]:
+            return Ack(refused=f"run {batch.run_id} is not open here")
+        if batch.attempt != 1:
+            return Ack(refused=f"a run begins with attempt 1, not {batch.attempt}")
+        if batch.first > 0:
+            return Ack(refused="a gap", expected=0)
+        try:
+            run_date(batch.run_id)
+        except ValueError as error:
+            return Ack(refused=str(error))
+        # an old id: its run may have been sealed and forgotten here, and the batch be a late repetition
+        began = (uuid.UUID(batch.run_id).int >> 80) / 1000
+        if began < max(self._began, time.time() - self.trailing_s) and sealing.holds(self.layout, batch.run_id):
+            return Ack(refused="the run exists already")
+        return None
+
     def _admit(
         self,
         state: RunState,
@@ -307,8 +359,9 @@ class LogWriter:
         """Fold what may be written; the reason for the first refusal, and which rows to keep."""
         keep = np.arange(len(kinds)) >= skip
         if not state.closed and batch.attempt == state.attempt and not any(KINDS[kinds[i]] in CONTROL for i in control):
-            for i, payload in control.items():
-                fold_event(state, KINDS[kinds[i]], batch.attempt, rows.column(0)[i].as_py(), payload)
+            for i, data in control.items():
+                if i >= skip:
+                    fold_event(state, KINDS[kinds[i]], batch.attempt, rows.column(0)[i].as_py(), data)
             state.seq += len(kinds) - skip
             return None, keep
         late = state.closed and self.clock() - self._closed_at.get(state.run_id, self.clock()) > self.trailing_s
@@ -370,17 +423,29 @@ class LogWriter:
     def rotate(self) -> None:
         """Close the hot segment and open the next; :meth:`seal` turns closed ones into Parquet."""
         try:
-            if self._segment is not None:
-                self._segment.finish()
-                self._segment = None
+            self._finish()
             self._open_segment()
         except OSError as error:
             raise LogError(f"event log cannot be written: {error.strerror or error}: {self.layout.root}") from error
 
+    def _finish(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            try:
+                segment.finish()
+            except OSError:
+                # a failed sync is not to be repeated on the same descriptor: the length is written anew
+                segment.close()
+                self._broken = segment
+                raise
+
     def to_seal(self) -> list[SegmentName]:
-        """Closed segments that are still hot, oldest first."""
-        current = self._segment.name if self._segment else None
-        return [name for name in self.layout.hot_segments(self.owner) if name != current]
+        """Closed segments that are still hot, oldest first; may run in another thread than :meth:`commit`.
+
+        Never the newest one, whatever state this writer is in: recovery needs it, and
+        only the next one's existence proves that nothing more is appended to it.
+        """
+        return self.layout.hot_segments(self.owner)[:-1]
 
     def seal(self, name: SegmentName) -> None:
         """Turn a closed segment into Parquet; may run in another thread than :meth:`commit`."""
@@ -395,11 +460,10 @@ class LogWriter:
             A segment could not be sealed; it stays hot and readable.
         """
         try:
-            segment, self._segment = self._segment, None
-            if segment is not None:
-                segment.finish()
+            self._finish()
+            self._settle_broken()
             if all(state.closed for state in self.runs.values()):
-                for name in self.to_seal():
+                for name in self.layout.hot_segments(self.owner):
                     self.seal(name)
         except OSError as error:
             raise LogError(f"event log cannot be sealed: {error.strerror or error}: {self.layout.root}") from error
@@ -413,8 +477,8 @@ def _control_payloads(kinds: np.ndarray, rows: pa.RecordBatch) -> dict[int, dict
         wanted = sorted([*wanted, int(progress[-1])])
     result = {}
     for i in wanted:
-        payload = json.loads(rows.column(3)[i].as_py())
-        if not isinstance(payload, dict):
-            raise ValueError(f"payload of a {KINDS[kinds[i]]} event is no JSON object: {str(payload)[:80]!r}")
-        result[i] = payload
+        try:
+            result[i] = control_payload(rows.column(3)[i].as_py())
+        except ValueError as error:
+            raise ValueError(f"{KINDS[kinds[i]]} event: {error}") from error
     return result

@@ -22,6 +22,7 @@ import psutil
 
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import KIND_ID, dumps
+from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.layout import Layout
 from kodosumi_lab.runtime.log import LogWriter, make_batch
 
@@ -72,7 +73,9 @@ def is_gone(owner: Owner) -> bool | None:
         return True
     try:
         # a clock correction moves create_time by a little; a reused pid differs by far more
-        if abs(psutil.Process(owner.pid).create_time() - owner.created) < 2:
+        process = psutil.Process(owner.pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE  # in containers nobody may ever reap it
+        if alive and abs(process.create_time() - owner.created) < 2:
             return False
     except psutil.NoSuchProcess:
         pass
@@ -126,20 +129,31 @@ def claim(layout: Layout, owner: str, *, timeout_s: float = 0.0) -> Claim:
     """
     layout.hot.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = layout.owner(owner)
-    fd = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    lock = path.with_suffix(".lock")
     end = time.monotonic() + timeout_s
     while True:
+        fd = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Claim(path, fd)
+            # who left for good has unlinked the file: a lock on that one would keep nobody out
+            if _same_file(lock, fd):
+                return Claim(path, fd)
         except BlockingIOError:
             if time.monotonic() >= end:
                 os.close(fd)
                 raise LogError(f"another process is writing the segments of owner {owner}: {path}") from None
             time.sleep(0.05)
+        os.close(fd)
 
 
-def adopt(layout: Layout, owner: str) -> list[str]:
+def _same_file(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def adopt(layout: Layout, owner: str, *, disk: Disk | None = None) -> list[str]:
     """Bring the log of a cluster that is gone to an end.
 
     Its open runs end as ``lost``, its segments become Parquet, its name leaves the log.
@@ -157,13 +171,15 @@ def adopt(layout: Layout, owner: str) -> list[str]:
     """
     held = claim(layout, owner)
     try:
-        writer = LogWriter(layout.root, owner)
+        writer = LogWriter(layout.root, owner, disk=disk)
         lost = [state for state in writer.runs.values() if not state.closed]
         now = time.time_ns() // 1000
         payload = dumps({"status": "lost", "reason": "its cluster ended before the run did"})
         for state in lost:
             row = (now, KIND_ID["status"], None, payload)
-            writer.commit([make_batch(state.run_id, state.attempt, secrets.randbits(64), 0, [row])])
+            ack = writer.commit([make_batch(state.run_id, state.attempt, secrets.randbits(64), 0, [row])])[0]
+            if ack.refused is not None:
+                raise LogError(f"run {state.run_id} of owner {owner} cannot be ended: {ack.refused}")
         writer.close()
     except BaseException:
         held.close()

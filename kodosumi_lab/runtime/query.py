@@ -12,14 +12,14 @@ What a reader must get right, and where:
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
+import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -46,6 +46,11 @@ _INDEX = _polars(index_schema())
 #: Polars schema of the run list: the index and ``place``, the place in the queue from 1.
 RUNS = pl.Schema({**_INDEX, "place": pl.Int64()})
 
+_T = TypeVar("_T")
+
+# A damaged file may also make Polars panic, which is no Exception.
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
 # Yielding a full scan in slices of this many bytes on disk keeps its memory bounded.
 _SCAN_BYTES = 256 * 2**20
 
@@ -55,6 +60,8 @@ class _Hot:
 
     def __init__(self, path: Path, length: int) -> None:
         snapshot = read_snapshot(path, length)
+        if not snapshot.whole:
+            _warn_damaged(path, "it ends before its committed length")
         self.path = path
         self.length = snapshot.length
         self.runs = {data["run_id"]: RunState.from_dict(data) for data in snapshot.runs}
@@ -63,12 +70,26 @@ class _Hot:
 
     def advance(self, length: int) -> None:
         if length > self.length:
-            table = read_tail(self.path, self.length, length)
+            try:
+                table = read_tail(self.path, self.length, length)
+            except (ValueError, pa.ArrowException) as error:
+                _warn_damaged(self.path, error)
+                self.length = length
+                return
             self.frames.append(_frame(table))
             fold_table(self.runs, table)
             self.length = length
             if len(self.frames) > 64:
                 self.frames = [pl.concat(self.frames, rechunk=False)]
+
+
+def _warn_damaged(path: Path, reason: object) -> None:
+    warnings.warn(
+        f"a damaged file of the log was left out: {reason}: {path}; "
+        "`kodosumi-lab doctor --set-aside` moves it out of the way",
+        DamagedFileWarning,
+        stacklevel=4,
+    )
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:
@@ -175,18 +196,7 @@ class EventLog:
         return register_io_source(generate, schema=RUNS, is_pure=False)
 
     def _runs(self) -> pl.DataFrame:
-        hot = self._open_hot()
-        with self._lock:
-            states: dict[str, RunState] = {}
-            for segment in hot.values():
-                for run_id, state in segment.runs.items():
-                    if run_id not in states or state.seq >= states[run_id].seq:
-                        states[run_id] = state
-            live = pl.from_arrow(index_table(list(states.values())), schema=_INDEX)
-            assert isinstance(live, pl.DataFrame)
-            frame = self._sealed_index(set(hot))
-        if len(live):
-            frame = pl.concat([frame.join(live.select("run_id"), on="run_id", how="anti"), live]).sort("run_id")
+        frame = self._settled(self._index_now)
         waiting = (pl.col("status") == "starting") & pl.col("runner").is_null()
         queue = (
             frame.filter(waiting)
@@ -195,7 +205,22 @@ class EventLog:
             .with_row_index("place", offset=1)
             .select("run_id", pl.col("place").cast(pl.Int64))
         )
+        if queue.is_empty():
+            return frame.with_columns(place=pl.lit(None, pl.Int64)).select(RUNS.names())
         return frame.join(queue, on="run_id", how="left", maintain_order="left").select(RUNS.names())
+
+    def _index_now(self, hot: dict[SegmentName, _Hot]) -> pl.DataFrame:
+        states: dict[str, RunState] = {}
+        for segment in hot.values():
+            for run_id, state in segment.runs.items():
+                if run_id not in states or state.seq >= states[run_id].seq:
+                    states[run_id] = state
+        frame = self._sealed_index(set(hot))
+        if not states:
+            return frame
+        live = pl.from_arrow(index_table(list(states.values())), schema=_INDEX)
+        assert isinstance(live, pl.DataFrame)
+        return pl.concat([frame.filter(~pl.col("run_id").is_in(live["run_id"].to_list())), live]).sort("run_id")
 
     def _sealed_index(self, hot: set[SegmentName]) -> pl.DataFrame:
         """Newest index row of each sealed run; sealed files never change, so only new ones are read."""
@@ -223,19 +248,19 @@ class EventLog:
             The log holds no such run.
         """
         date = run_date(run_id)
-        hot = self._open_hot()
-        with self._lock:
+
+        def look(hot: dict[SegmentName, _Hot]) -> dict[str, Any] | None:
             found = [segment.runs[run_id] for segment in hot.values() if run_id in segment.runs]
             if found:
-                row = index_table([max(found, key=lambda state: state.seq)]).to_pylist()[0]
-            else:
-                opened = self._open(self._sealed("runs", date, date, set(hot)))
-                rows = self._read(opened, lambda s: s.filter(pl.col("run_id") == run_id).collect(), _INDEX)
-                if rows.is_empty():
-                    raise RunNotFound(
-                        f"no run {run_id} in the log {self.root}; `kodosumi-lab runs` lists those there are"
-                    )
-                row = rows.sort("last_seq").row(-1, named=True)
+                row: dict[str, Any] = index_table([max(found, key=lambda state: state.seq)]).to_pylist()[0]
+                return row
+            opened = self._open(self._sealed("runs", date, date, set(hot)))
+            rows = self._read(opened, lambda s: s.filter(pl.col("run_id") == run_id).collect(), _INDEX)
+            return rows.sort("last_seq").row(-1, named=True) if len(rows) else None
+
+        row = self._settled(look)
+        if row is None:
+            raise RunNotFound(f"no run {run_id} in the log {self.root}; `kodosumi-lab runs` lists those there are")
         row["locks"] = json.loads(row["locks"] or "[]")
         return dict(row)
 
@@ -275,12 +300,35 @@ class EventLog:
             for name in set(self._hot) - set(positions):
                 del self._hot[name]
             for name, length in positions.items():
-                with contextlib.suppress(FileNotFoundError):  # sealed meanwhile: its Parquet is listed next
+                try:
                     if name in self._hot:
                         self._hot[name].advance(length)
                     else:
                         self._hot[name] = _Hot(self.layout.arrows(name), length)
+                except FileNotFoundError:  # sealed meanwhile: its Parquet is listed next, and has more than was read
+                    self._hot.pop(name, None)
             return dict(self._hot)
+
+    def _settled(
+        self, read: Callable[[dict[SegmentName, _Hot]], _T], discard: Callable[[_T], None] = lambda _: None
+    ) -> _T:
+        """What `read` makes of the hot segments and the Parquet files that it lists after them.
+
+        Two things make it look again: a file that vanished between its listing and its
+        opening, and a hot segment that was sealed since. The latter may have grown before, and
+        the Parquet of its successor may be among those listed: that would be a hole.
+        """
+        for _ in range(100):
+            with self._lock:
+                hot = self._open_hot()
+                try:
+                    result = read(hot)
+                except FileNotFoundError:
+                    continue
+            if set(hot) <= set(self.layout.hot_segments()):
+                return result
+            discard(result)
+        raise LogError(f"files of the log kept vanishing while it was opened: {self.root}")
 
     def _sealed(self, kind: str, low: str, high: str, hot: set[SegmentName]) -> list[Path]:
         files = []
@@ -291,31 +339,34 @@ class EventLog:
         return files
 
     def _open(self, files: list[Path]) -> list[tuple[Path, IO[bytes]]]:
-        return [(path, path.open("rb")) for path in files]
+        opened: list[tuple[Path, IO[bytes]]] = []
+        try:
+            for path in files:
+                opened.append((path, path.open("rb")))  # noqa: PERF401 - those opened so far are to be closed
+        except OSError:
+            _close(opened)
+            raise
+        return opened
 
     def _scan(self, kind: str, low: str, high: str, plan: Any, *, in_range: bool) -> Iterator[pl.DataFrame]:
-        for _ in range(100):
-            with self._lock:
-                hot = self._open_hot()
-                frames = [frame for segment in hot.values() for frame in segment.frames]
-            try:
-                opened = self._open(self._sealed(kind, low, high, set(hot)))
-                break
-            except FileNotFoundError:
-                continue
-        else:
-            raise LogError(f"files of the log kept vanishing while it was opened: {self.root}")
-        group: list[tuple[Path, IO[bytes]]] = []
-        size = 0
-        for path, file in opened:
-            group.append((path, file))
-            size += file.seek(0, 2)
-            file.seek(0)
-            if size >= _SCAN_BYTES:
+        def look(hot: dict[SegmentName, _Hot]) -> tuple[list[pl.DataFrame], list[tuple[Path, IO[bytes]]]]:
+            opened = self._open(self._sealed(kind, low, high, set(hot)))
+            return [frame for segment in hot.values() for frame in segment.frames], opened
+
+        frames, opened = self._settled(look, lambda found: _close(found[1]))
+        try:
+            group: list[tuple[Path, IO[bytes]]] = []
+            size = 0
+            for path, file in opened:
+                group.append((path, file))
+                size += os.fstat(file.fileno()).st_size
+                if size >= _SCAN_BYTES:
+                    yield self._read(group, plan, None)
+                    group, size = [], 0
+            if group:
                 yield self._read(group, plan, None)
-                group, size = [], 0
-        if group:
-            yield self._read(group, plan, None)
+        finally:
+            _close(opened)
         source = pl.concat(frames, rechunk=False).lazy() if frames else pl.LazyFrame(schema=EVENTS)
         if in_range:
             ids = source.select(pl.col("run_id").unique()).collect()["run_id"]
@@ -329,28 +380,29 @@ class EventLog:
         try:
             frame = plan(_scan_files([file for _, file in opened]))
             assert isinstance(frame, pl.DataFrame)
-        except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError) as error:
-            good = []
+        except _UNREADABLE:
+            good, bad = [], []
             for path, file in opened:
                 try:
-                    plan(_scan_files([file]))
+                    _scan_files([file]).collect()
                     good.append((path, file))
-                except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, OSError) as reason:
-                    warnings.warn(
-                        f"a damaged file of the log was left out: {reason}: {path}; "
-                        "`kodosumi-lab doctor --set-aside` moves it out of the way",
-                        DamagedFileWarning,
-                        stacklevel=2,
-                    )
-            if len(good) == len(opened):
-                raise LogError(f"the log cannot be read: {error}") from error
+                except _UNREADABLE as reason:
+                    bad.append((path, file))
+                    _warn_damaged(path, reason)
+            _close(bad)
+            if not bad:
+                raise  # the files are whole: it is the query that fails
             if not good:
                 return pl.DataFrame(schema=empty) if empty else plan(pl.LazyFrame(schema=EVENTS))
             return self._read(good, plan, empty)
         finally:
-            for _, file in opened:
-                file.seek(0)
+            _close(opened)
         return frame
+
+
+def _close(opened: list[tuple[Path, IO[bytes]]]) -> None:
+    for _, file in opened:
+        file.close()
 
 
 def _scan_files(files: list[IO[bytes]]) -> pl.LazyFrame:

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import time
 import uuid
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,30 +22,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from kodosumi_lab.errors import DamagedFileWarning
 from kodosumi_lab.events import run_date
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.fold import fold_table, index_table
 from kodosumi_lab.runtime.layout import Layout, SegmentName, parse_segment
 from kodosumi_lab.runtime.lifecycle import RunState
-from kodosumi_lab.runtime.segment import read_snapshot
+from kodosumi_lab.runtime.segment import read_snapshot, set_aside
 
-__all__ = ["compact", "next_number", "seal", "sealed_files", "write_events"]
+__all__ = ["compact", "holds", "next_number", "seal", "sealed_files", "write_events"]
 
 # One run is read by decoding the row groups that hold it: small ones keep that cheap.
 ROW_GROUP = 20_000
 # Compacted files stay below this, so that one run's row groups are found without large footers.
 COMPACT_ROWS = 4_000_000
+# An unfinished file that nobody has written to for this long has no writer any more.
+_TMP_S = 3600
 
 
 def next_number(layout: Layout, owner: str) -> int:
     """First number that no sealed segment of `owner` has."""
     taken = [-1]
     for date in layout.dates("runs"):
-        for path in layout.table("runs", date).glob(f"{owner}-*.parquet"):
-            name = parse_segment(path.stem)
-            if name is not None:
-                taken.append(name.n)
+        folder = layout.table("runs", date)
+        stems = [path.stem for path in folder.glob(f"{owner}-*.parquet")]
+        # a name in an unfinished compaction is void for readers, whatever stands under it
+        stems += [name.removesuffix(".parquet") for _, inputs, _ in _intents(folder) for name in inputs]
+        taken += [name.n for name in map(parse_segment, stems) if name is not None and name.owner == owner]
     return max(taken) + 1
+
+
+def holds(layout: Layout, run_id: str) -> bool:
+    """Whether a sealed segment has events of the run."""
+    for path in sealed_files(layout.table("runs", run_date(run_id))):
+        with contextlib.suppress(pa.ArrowException, OSError):  # damaged or compacted at this moment
+            if pq.read_table(pa.memory_map(str(path)), columns=["run_id"], filters=[("run_id", "=", run_id)]).num_rows:
+                return True
+    return False
 
 
 def write_events(table: pa.Table, sink: pa.NativeFile) -> None:
@@ -54,19 +70,24 @@ def write_events(table: pa.Table, sink: pa.NativeFile) -> None:
         row_group_size=ROW_GROUP,
         compression="zstd",
         compression_level=3,
+        write_page_checksum=True,
         use_dictionary=["run_id", "kind", "agent", "producer"],
-        column_encoding={"seq": "DELTA_BINARY_PACKED", "ts": "DELTA_BINARY_PACKED", "producer_seq": "DELTA_BINARY_PACKED"},
+        column_encoding={
+            "seq": "DELTA_BINARY_PACKED",
+            "ts": "DELTA_BINARY_PACKED",
+            "producer_seq": "DELTA_BINARY_PACKED",
+        },
     )
 
 
 def _write_index(table: pa.Table, sink: pa.NativeFile) -> None:
-    pq.write_table(table, sink, compression="zstd", row_group_size=100_000)
+    pq.write_table(table, sink, compression="zstd", row_group_size=100_000, write_page_checksum=True)
 
 
 def _publish(disk: Disk, path: Path, table: pa.Table, write: Callable[[pa.Table, pa.NativeFile], None]) -> Path:
     """Write `table` beside its final name and make the content durable."""
     disk.mkdir(path.parent)
-    temporary = path.with_suffix(f".{uuid.uuid4().hex[:8]}.tmp")
+    temporary = path.with_suffix(".tmp")  # one writer per name, so a repeated sealing takes it up again
     sink = pa.BufferOutputStream()
     write(table, sink)
     disk.create(temporary, memoryview(sink.getvalue()))
@@ -95,7 +116,11 @@ def seal(layout: Layout, name: SegmentName, disk: Disk) -> None:
                 target = layout.table(kind, date) / f"{name}.parquet"
                 disk.rename(_publish(disk, target, rows, write), target)
                 disk.sync_dir(target.parent)
-    disk.unlink(hot)
+    if snapshot.whole:
+        disk.unlink(hot)
+    else:
+        # what could be read is sealed; the rest may still be worth something to a person
+        set_aside(layout, hot, disk)
     disk.sync_dir(layout.hot)
     disk.unlink(layout.length(name))
 
@@ -117,13 +142,25 @@ def sealed_files(folder: Path) -> list[Path]:
 
     Files that a compaction has replaced, or has not published completely, are left out.
     """
-    if not folder.is_dir():
-        return []
-    intents = _intents(folder)
-    names = {path.name for path in folder.glob("*.parquet")}
+    for _ in range(100):
+        listed = _listing(folder)
+        intents = _intents(folder)
+        # A listing is no snapshot: while it is made a compaction may publish, unlink and
+        # withdraw its intent. Two equal ones around the intents are one.
+        if _listing(folder) == listed:
+            break
+    names = {name for name in listed if name.endswith(".parquet")}
+    present = frozenset(names)
     for _, inputs, outputs in intents:
-        names -= set(inputs) if names.issuperset(outputs) else set(outputs)
+        names -= set(inputs) if present.issuperset(outputs) else set(outputs)
     return [folder / name for name in sorted(names)]
+
+
+def _listing(folder: Path) -> set[str]:
+    try:
+        return {name for name in os.listdir(folder) if name.endswith((".parquet", ".intent"))}
+    except FileNotFoundError:
+        return set()
 
 
 def settle(folder: Path, disk: Disk) -> None:
@@ -135,7 +172,10 @@ def settle(folder: Path, disk: Disk) -> None:
         disk.sync_dir(folder)
         disk.unlink(path)
     for path in [*folder.glob("*.tmp"), *folder.glob("*.intent")]:
-        disk.unlink(path)
+        with contextlib.suppress(FileNotFoundError):
+            # another owner, adopted by another process, may be sealing into this partition right now
+            if path.name.startswith("compact-") or time.time() - path.stat().st_mtime > _TMP_S:
+                disk.unlink(path)
 
 
 def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int:
@@ -159,11 +199,13 @@ def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int
         if not folder.is_dir():
             continue
         settle(folder, disk)
-        inputs = [path for path in sealed_files(folder) if parse_segment(path.stem)]
+        hot = set(layout.hot_segments())  # those that are sealed already, but not unlinked, win over their Parquet
+        names = [(path, parse_segment(path.stem)) for path in sealed_files(folder)]
+        inputs, read = _readable([path for path, name in names if name is not None and name not in hot])
         if len(inputs) < min_files:
             continue
         stem = f"compact-{uuid.uuid4().hex[:12]}"
-        tables = _merged_events(inputs) if kind == "events" else [_merged_index(inputs)]
+        tables = _merged_events(read) if kind == "events" else [_merged_index(read)]
         write = write_events if kind == "events" else _write_index
         outputs = [folder / f"{stem}-{i}.parquet" for i in range(len(tables))]
         ready = [_publish(disk, path, table, write) for path, table in zip(outputs, tables, strict=True)]
@@ -181,9 +223,24 @@ def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int
     return replaced
 
 
-def _merged_events(inputs: list[Path]) -> list[pa.Table]:
+def _readable(paths: list[Path]) -> tuple[list[Path], list[pa.Table]]:
+    """Files whose every page is as it was written, and their rows; damaged ones stay as they are."""
+    good, tables = [], []
+    for path in paths:
+        try:
+            with pa.memory_map(str(path)) as source:
+                tables.append(pq.ParquetFile(source, page_checksum_verification=True).read())
+            good.append(path)
+        except (pa.ArrowException, OSError) as error:
+            warnings.warn(
+                f"a damaged file of the log was not compacted: {error}: {path}", DamagedFileWarning, stacklevel=3
+            )
+    return good, tables
+
+
+def _merged_events(tables: list[pa.Table]) -> list[pa.Table]:
     """All events once, in files of bounded size whose ranges of run ids do not overlap."""
-    table = pa.concat_tables([pq.ParquetFile(path).read() for path in inputs], promote_options="default")
+    table = pa.concat_tables(tables, promote_options="default")
     table = table.sort_by([("run_id", "ascending"), ("seq", "ascending")])
     if table.num_rows > 1:
         run, seq = table["run_id"].combine_chunks(), table["seq"].combine_chunks()
@@ -194,9 +251,9 @@ def _merged_events(inputs: list[Path]) -> list[pa.Table]:
     return [table.slice(start, COMPACT_ROWS) for start in range(0, max(1, table.num_rows), COMPACT_ROWS)]
 
 
-def _merged_index(inputs: list[Path]) -> pa.Table:
+def _merged_index(tables: list[pa.Table]) -> pa.Table:
     """One row per run: the one with the greatest ``last_seq``."""
-    table = pa.concat_tables([pq.ParquetFile(path).read() for path in inputs], promote_options="default")
+    table = pa.concat_tables(tables, promote_options="default")
     table = table.sort_by([("run_id", "ascending"), ("last_seq", "ascending")])
     run = table["run_id"].combine_chunks()
     last = pa.concat_arrays([pc.not_equal(run[1:], run[:-1]), pa.array([True])])

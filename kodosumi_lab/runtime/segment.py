@@ -17,6 +17,7 @@ has read (it was published after the fsync), and cuts a torn group as a whole.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import mmap
@@ -97,9 +98,14 @@ class HotWriter:
         self.length = len(header)
         self.header_length = len(header)
         self.groups = 0
+        self._fd = self._len_fd = -1
         self._fd = disk.open(self.path)
         # in place for the life of the segment: opening the file for each commit costs more than the write
-        self._len_fd = disk.open(self._len_path, append=False)
+        try:
+            self._len_fd = disk.open(self._len_path, append=False)
+        except OSError:
+            self.close()
+            raise
 
     def append(self, batches: list[pa.RecordBatch]) -> None:
         """Commit one group: returns when it is durable and published.
@@ -119,13 +125,10 @@ class HotWriter:
         record = commit_record(crc, length)
         self._disk.append(self._fd, [*parts, record])
         self._disk.sync(self._fd)
-        self.length += length + len(record)
+        new = self.length + length + len(record)
+        self._disk.overwrite(self._len_fd, _LEN.pack(new, _ALL - new))
+        self.length = new  # only now: a group that could not be published does not count
         self.groups += 1
-        self.publish()
-
-    def publish(self) -> None:
-        """Let readers see all that is committed."""
-        self._disk.overwrite(self._len_fd, _LEN.pack(self.length, _ALL - self.length))
 
     def finish(self) -> None:
         """Nothing more will be appended: make the published length durable and close."""
@@ -189,13 +192,16 @@ class Snapshot:
     table : pyarrow.Table
         Committed events, schema of :func:`kodosumi_lab.events.arrow_schema`, in commit order.
     length : int
-        Bytes of the file that the table covers.
+        Committed length that was asked for.
+    whole : bool
+        Whether the table has everything up to `length`; False when the file is damaged.
     """
 
-    def __init__(self, runs: list[dict[str, Any]], table: pa.Table, length: int) -> None:
+    def __init__(self, runs: list[dict[str, Any]], table: pa.Table, length: int, whole: bool) -> None:
         self.runs = runs
         self.table = table
         self.length = length
+        self.whole = whole
 
 
 def _map(path: Path, length: int) -> pa.Buffer:
@@ -226,25 +232,38 @@ def read_snapshot(path: Path, length: int | None = None) -> Snapshot:
         if length is None:
             raise FileNotFoundError(f"no committed length beside {path}")
     buffer = _map(path, length)
-    reader = pa.ipc.open_stream(buffer)
-    batches = []
-    while True:
+    source = pa.BufferReader(buffer)
+    batches: list[pa.RecordBatch] = []
+    try:
+        reader = pa.ipc.open_stream(source)
+        checkpoint = json.loads((reader.schema.metadata or {}).get(_META_KEY, b"{}"))
         # a torn batch below the published length can only be damage; what comes before it is served
-        try:
-            batches.append(reader.read_next_batch())
-        except StopIteration:
-            break
-        except (pa.ArrowInvalid, OSError):
-            break
-    checkpoint = json.loads((reader.schema.metadata or {}).get(_META_KEY, b"{}"))
+        with contextlib.suppress(StopIteration):
+            while True:
+                batches.append(reader.read_next_batch())
+        whole = source.tell() == length
+    except (pa.ArrowInvalid, pa.ArrowSerializationError, OSError, ValueError):
+        whole = False
+        if not batches:
+            return Snapshot([], arrow_schema().empty_table(), length, whole=False)
     table = pa.Table.from_batches(batches, schema=reader.schema).replace_schema_metadata(None)
-    return Snapshot(checkpoint.get("runs", []), table, buffer.size)
+    return Snapshot(checkpoint.get("runs", []), table, length, whole)
 
 
 def read_tail(path: Path, start: int, end: int) -> pa.Table:
-    """Rows of the commit groups between two committed lengths."""
+    """Rows of the commit groups between two committed lengths.
+
+    Raises
+    ------
+    FileNotFoundError
+        The segment was sealed meanwhile.
+    ValueError
+        The file is damaged.
+    """
     with path.open("rb") as file:
         data = os.pread(file.fileno(), end - start, start)
+    if len(data) < end - start:
+        raise ValueError(f"the segment is shorter than its committed length {end:,}: {path}")
     schema = arrow_schema()
     reader = pa.ipc.open_stream(pa.py_buffer(schema.serialize().to_pybytes() + data))
     return reader.read_all()

@@ -58,8 +58,20 @@ def wire_bytes(rows: list[Row]) -> bytes:
     import pyarrow as pa
 
     schema = wire_schema()
-    columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    try:
+        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    except (UnicodeError, pa.ArrowTypeError, pa.ArrowInvalid):
+        # lone surrogates, an agent's name that is no string: one such event must not hold up the others
+        rows = [
+            (ts, kind, None if agent is None else _utf8(str(agent)), _utf8(payload))
+            for ts, kind, agent, payload in rows
+        ]
+        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
     return pa.record_batch(columns, schema=schema).serialize().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 _streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
@@ -157,14 +169,15 @@ class EventStream:
         started = time.monotonic()
         with self._changed:
             self._changed.wait_for(lambda: not self.full or self.closed or self.failed)
-        self._throttled_s += time.monotonic() - started
+            self._throttled_s += time.monotonic() - started
 
     async def await_room(self) -> None:
         """Wait without blocking the event loop until emitters need not wait."""
         started = time.monotonic()
         while self.full and not (self.closed or self.failed):
             await asyncio.sleep(0.002)
-        self._throttled_s += time.monotonic() - started
+        with self._lock:
+            self._throttled_s += time.monotonic() - started
 
     # -- waiting ----------------------------------------------------------------------
 
@@ -225,9 +238,10 @@ class EventStream:
                     self._changed.notify_all()
                 return
             with self._changed:
-                self._acked += len(rows)
                 self._nbytes -= nbytes
-                if refused is not None:
+                if refused is None:
+                    self._acked += len(rows)
+                else:  # not counted: for whoever flushes, what was refused is not durable
                     self.closed, self._thread = refused, None
                     self._rows = []
                 if self._throttled_s >= 0.05 and self.closed is None:
@@ -268,7 +282,7 @@ class EventStream:
         return refused
 
     def _without_body(self, row: Row) -> Row:
-        data = row[3].encode()
+        data = row[3].encode("utf-8", "replace")
         digest, date = hashlib.sha256(data).hexdigest(), run_date(self.run_id)
         self._sender.artifact(date, digest, data)
         reference: dict[str, Any] = {"artifact": {"sha256": digest, "nbytes": len(data), "date": date}}

@@ -1,0 +1,146 @@
+"""Direction of imports, exports, and what an import may load: DESIGN's rules, held by tests."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kodosumi_lab as kl
+
+PACKAGE = Path(kl.__file__).parent
+
+#: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
+ROWS = [
+    ["errors"],
+    ["settings", "events", "_mime", "forms", "flow"],
+    ["runtime.disk", "runtime.layout", "runtime.lifecycle", "runtime.fold", "runtime.segment", "runtime.sealing"],
+    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow"],
+    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home"],
+    [
+        "runtime.spooler",
+        "runtime.runner",
+        "runtime.pool",
+        "runtime.dispatcher",
+        "runtime.cluster",
+        "runtime.background",
+    ],
+    ["runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading"],
+    ["cli"],
+]
+
+#: Inside a function an import may point the other way where a person's verb needs it: told one by one.
+LATE = {
+    ("flow", "runtime.launch"),  # flow.launch()
+    ("flow", "runtime.run"),  # its annotation
+    ("runtime.query", "runtime.run"),
+}
+
+#: The only modules that may import Ray when they are imported.
+RAY = {"runtime.spooler", "runtime.runner", "runtime.pool", "runtime.dispatcher"}
+
+
+def name_of(path: Path) -> str:
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return "cli" if parts[:1] == ["cli"] else ".".join(parts)
+
+
+def imports_of(path: Path) -> list[tuple[str, bool]]:
+    """Modules that a file imports, and whether it does so when it is itself imported."""
+    found = []
+    tree = ast.parse(path.read_text())
+    late = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found += [(name, id(node) not in late) for name in names]
+    return found
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent.name == "cli")
+ROW = {name: i for i, row in enumerate(ROWS) for name in row}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_upwards_only(path: Path) -> None:
+    name = name_of(path)
+    assert name in ROW, f"{name} has no row; give it one in ROWS"
+    for imported, _ in imports_of(path):
+        target = imported.removeprefix("kodosumi_lab.")
+        if target not in ROW or not imported.startswith("kodosumi_lab.") or (name, target) in LATE:
+            continue
+        assert ROW[target] <= ROW[name], f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_cluster_modules_import_ray_at_once(path: Path) -> None:
+    if name_of(path) not in RAY:
+        at_once = [name for name, now in imports_of(path) if now and name.partition(".")[0] == "ray"]
+        assert at_once == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, kodosumi_lab\n"
+        "heavy = {'ray','polars','pyarrow','pydantic','numpy','pandas','fastapi','panel','IPython'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_all_is_sorted_and_importable() -> None:
+    assert sorted(kl.__all__) == list(kl.__all__)
+    for name in kl.__all__:
+        assert getattr(kl, name) is not None
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    missing = []
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        if not ast.get_docstring(tree):
+            missing.append(name_of(path))
+        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+        inner = {
+            id(m)
+            for n in nodes
+            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+            for m in ast.walk(n)
+            if m is not n
+        }
+        missing += [
+            f"{name_of(path)}.{n.name}"
+            for n in nodes
+            if not n.name.startswith("_") and id(n) not in inner and not ast.get_docstring(n) and not _inherits(n, tree)
+        ]
+    assert missing == []
+
+
+def _inherits(node: ast.AST, tree: ast.Module) -> bool:
+    """Methods that fill in a contract documented on a base class, and overloads."""
+    decorators = {getattr(d, "id", "") for d in getattr(node, "decorator_list", [])}
+    if "overload" in decorators:
+        return True
+    for parent in ast.walk(tree):
+        if isinstance(parent, ast.ClassDef) and node in parent.body and parent.bases:
+            return True
+    return any(isinstance(p, ast.ClassDef) and p.name.startswith("_") and node in p.body for p in ast.walk(tree))
+
+
+def test_the_version_is_one() -> None:
+    import importlib.metadata
+
+    assert importlib.metadata.version("kodosumi-lab") == kl.__version__
