@@ -34,6 +34,7 @@ def script(code: str, **environment: str) -> subprocess.Popen[str]:
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, **environment},
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,12 +102,23 @@ def test_two_notebooks_with_embedded_ray_share_one_log(tmp_path: Path) -> None:
     code = """
         import json, sys, kitchen, kodosumi_lab as kl
         kl.connect("local", slots=2, warm_runners=0)
+        print("connected", flush=True)
+        sys.stdin.readline()
         runs = [kitchen.hello.launch(name=f"{NAME}{i}", times=3) for i in range(8)]
         print(json.dumps({"results": [run.result(120) for run in runs], "ids": [run.id for run in runs]}))
         kl.disconnect()
     """
     log = str(tmp_path / "log")
-    both = [script(f"NAME = {name!r}\n" + textwrap.dedent(code), KODOSUMI_LAB_LOG_DIR=log) for name in ("a", "b")]
+    both = []
+    for name in ("a", "b"):  # two Rays that start at the same moment take each other's time on two cores
+        process = script(f"NAME = {name!r}\n" + textwrap.dedent(code), KODOSUMI_LAB_LOG_DIR=log)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "connected\n", finish(process)
+        both.append(process)
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     answers = [finish(process) for process in both]
     for name, answer in zip("ab", answers, strict=True):
         assert answer["results"] == [f"hello {name}{i}" for i in range(8)]

@@ -1,0 +1,397 @@
+"""``run`` and ``flows``: what can be started, and starting it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kodosumi_lab.cli.base import Exit, Json, LogDir, UsageError, command, exit_code, prepare_ray
+from kodosumi_lab.cli.output import emit, err, facts, out, renderable, say
+from kodosumi_lab.errors import (
+    ClusterError,
+    FlowError,
+    InputsError,
+    KodosumiLabError,
+    RunCancelled,
+    RunFailed,
+    RunLost,
+    RunTimeout,
+    WaitTimeout,
+)
+from kodosumi_lab.flow import Flow, entrypoint_of, load
+
+if TYPE_CHECKING:
+    from kodosumi_lab.cli.following import LiveView
+    from kodosumi_lab.runtime.run import Run
+
+__all__ = ["flows", "run"]
+
+_TWICE_S = 2.0
+_GROUP = "kodosumi_lab.flows"
+_HERE = str(Path(__file__).parents[1])
+
+
+@command
+def run(
+    entrypoint: Annotated[str, typer.Argument(metavar="MODULE:NAME", help="The flow, or any function.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Inputs: JSON where it parses, else text; KEY=@FILE reads text."),
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option("--inputs", metavar="FILE", help="JSON object of inputs; - reads standard input.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it, print its id, leave it to itself.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="S", min=0, help="Watch for so many seconds at most.")
+    ] = None,
+    log_dir: LogDir = None,
+    address: Annotated[str | None, typer.Option("--address", help="Ray address; `local` for Ray in here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a run and watch it until it ends.
+
+    Runs on the Ray that --address or RAY_ADDRESS names, on the background cluster of
+    `kodosumi-lab up`, or else on Ray in this process, which ends with it.
+
+    Ctrl-C leaves a run on a cluster to itself, and cancels one on Ray in this process; a
+    second Ctrl-C within 2 s always cancels.
+
+    Example: kodosumi-lab run examples.flows.primes:prime_gaps end=1000000
+    """
+    from kodosumi_lab.runtime.cluster import connect
+
+    alone = _prepare(address, detach)
+    flow = _load(entrypoint)
+    data = _inputs(flow, values or [], inputs)
+    with err().status("starting Ray in this process …" if alone else "connecting …"):
+        held = connect(address, log_dir=log_dir)
+    started = flow.launch(**data)
+    if detach:
+        _tell_detached(started, flow.name, as_json)
+        return
+    embedded = held.how == "embedded"
+    where = "on Ray in this process, which ends with it" if embedded else f"on Ray at {held.home.address}"
+    say(f"{flow.name} {started.id} {where}", style="dim")
+    _Watch(started, embedded=embedded, timeout_s=timeout, quiet=as_json).until_ended()
+    raise typer.Exit(_tell_end(started, as_json))
+
+
+# -- before the launch ------------------------------------------------------------------
+
+
+def _load(entrypoint: str) -> Flow:
+    _import_from_here()
+    try:
+        return load(entrypoint)
+    except KodosumiLabError:
+        raise
+    except Exception as error:  # whatever somebody's module raises while it is imported
+        raise FlowError(f"{entrypoint.partition(':')[0]} cannot be imported:\n{_theirs(error)}") from error
+
+
+def _import_from_here() -> None:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _theirs(error: BaseException) -> str:
+    """Traceback of an error from its own module on, without the way there."""
+    import traceback
+
+    def ours(name: str) -> bool:
+        return name.startswith(("<frozen importlib", _HERE)) or "importlib" in name
+
+    frames = traceback.extract_tb(error.__traceback__)
+    kept = [frame for frame in frames if not ours(frame.filename)]
+    return "".join([*traceback.format_list(kept), *traceback.format_exception_only(error)]).rstrip()
+
+
+def _inputs(flow: Flow, values: list[str], source: str | None) -> dict[str, Any]:
+    """Merge the inputs of the file with the arguments, which win, and check them before anything is started."""
+    data = _object(source) if source is not None else {}
+    texts = {}
+    for item in values:
+        name, equals, text = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{item!r} is no input; expected KEY=VALUE")
+        data[name], texts[name] = _value(name, text)
+    try:
+        flow.validate(**data)
+    except InputsError as error:
+        # name=007 is text already, name=42 is a number until the flow says that it takes text
+        plain = {name: text for name, text in texts.items() if name in error.errors}
+        if not plain or not _fits(flow, {**data, **plain}):
+            raise
+        data.update(plain)
+    return data
+
+
+def _fits(flow: Flow, data: dict[str, Any]) -> bool:
+    try:
+        flow.validate(**data)
+    except InputsError:
+        return False
+    return True
+
+
+def _object(source: str) -> dict[str, Any]:
+    text = sys.stdin.read() if source == "-" else _read(source)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--inputs is no JSON: {error}: {source}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"--inputs is a JSON {type(data).__name__}; expected an object: {source}")
+    return data
+
+
+def _value(name: str, text: str) -> tuple[Any, str]:
+    """An argument as a value, and as the text that it may be meant as."""
+    if text.startswith("@"):
+        text = _read(text[1:], f"input {name}: ")
+        return text, text
+    try:
+        return json.loads(text), text
+    except ValueError:
+        return text, text
+
+
+def _read(path: str, whose: str = "") -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{whose}the file cannot be read: {reason}: {path}") from None
+
+
+def _prepare(address: str | None, detach: bool) -> bool:
+    """Find out which Ray it will be, before anything is imported; whether that is Ray in this process."""
+    from kodosumi_lab import settings
+    from kodosumi_lab.runtime import background
+
+    named = settings.load(address=address).address or os.environ.get("RAY_ADDRESS")
+    found = None if named else background.find()
+    alone = named == "local" or not (named or found)
+    if alone and detach:
+        raise ClusterError(
+            "there is no cluster to leave the run on: Ray in this process would end with it; "
+            "start one with `kodosumi-lab up`, or name one with --address"
+        )
+    prepare_ray(found["address"] if found else None, joins=not alone)
+    return alone
+
+
+# -- while it runs ----------------------------------------------------------------------
+
+
+class _Watch:
+    """Shows a run until it has ended, or somebody or the time says otherwise."""
+
+    def __init__(self, run: Run, *, embedded: bool, timeout_s: float | None, quiet: bool) -> None:
+        from kodosumi_lab.cli.following import LiveView
+
+        self._run = run
+        self._embedded = embedded
+        self._timeout_s = timeout_s
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+        self._view: LiveView = LiveView(run, quiet=quiet)
+        self._pressed = 0
+
+    def until_ended(self) -> None:
+        """Return when the run has ended; `typer.Exit` when it was left, `WaitTimeout` when time is up."""
+        while True:
+            try:
+                self._view.follow(None if self._end is None else max(0.0, self._end - time.monotonic()))
+            except KeyboardInterrupt:
+                self._interrupted()
+            except WaitTimeout:
+                raise self._time_is_up() from None
+            else:
+                return
+
+    def _interrupted(self) -> None:
+        self._pressed += 1
+        if self._embedded or self._pressed > 1:
+            self._cancel(at_once=self._embedded and self._pressed > 1)
+            return
+        again = threading.Event()
+        usual = signal.signal(signal.SIGINT, lambda *_: again.set())
+        run_id = self._run.id
+        say(
+            f"detached, run {run_id} goes on\n"
+            f"  follow: kodosumi-lab logs {run_id} --follow\n"
+            f"  cancel: kodosumi-lab cancel {run_id}, or Ctrl-C again within {_TWICE_S:g} s",
+            style="yellow",
+        )
+        if not again.wait(_TWICE_S):
+            raise typer.Exit(Exit.INTERRUPTED)
+        signal.signal(signal.SIGINT, usual)
+        self._interrupted()
+
+    def _cancel(self, *, at_once: bool) -> None:
+        why = " (it would end with this process)" if self._embedded else ""
+        say(f"cancelling{' at once' if at_once else f'{why}; Ctrl-C again does not wait for the flow'}", style="yellow")
+        self._run.cancel(grace_s=0.0 if at_once else None)
+        self._embedded = True  # from now on Ctrl-C hurries
+
+    def _time_is_up(self) -> WaitTimeout:
+        told = f"run {self._run.id} has not ended within {self._timeout_s:g} s"
+        if not self._embedded:
+            return WaitTimeout(f"{told}; it goes on, cancel it with `kodosumi-lab cancel {self._run.id}`")
+        self._run.cancel()
+        return WaitTimeout(f"{told}; it was cancelled, since its Ray ends with this process")
+
+
+def _tell_detached(started: Run, name: str, as_json: bool) -> None:
+    if as_json:
+        emit({"run_id": started.id, "flow": name, "status": started.status, "log_dir": started.log_dir})
+        return
+    out().print(started.id)
+    say(f"follow: kodosumi-lab logs {started.id} --follow", style="dim")
+
+
+# -- when it has ended ------------------------------------------------------------------
+
+
+def _tell_end(run: Run, as_json: bool) -> Exit:
+    from kodosumi_lab.cli.following import last_line, outcome
+
+    data = outcome(run)
+    if as_json:
+        emit(data)
+    else:
+        if data["result"] is not None:
+            out().print(renderable(data["result"]))
+        if data["traceback"]:
+            say(data["traceback"], style="red")
+        elif data["status"] != "finished":
+            say(data["reason"] or data["status"], style="red")
+        out().print(last_line(data), soft_wrap=True)
+    return code_of(run.id, data["status"])
+
+
+def code_of(run_id: str, status: str) -> Exit:
+    """Exit code of a run that has ended."""
+    if status == "finished":
+        return Exit.OK
+    kinds = {"cancelled": RunCancelled, "timeout": RunTimeout, "lost": RunLost}
+    return exit_code(kinds.get(status, RunFailed)(run_id, status, ""))
+
+
+# -- flows ------------------------------------------------------------------------------
+
+
+@command
+def flows(
+    modules: Annotated[
+        list[str] | None, typer.Argument(metavar="MODULE", help="Modules to import; a package with all of its own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the flows of modules, or of installed packages.
+
+    Without arguments: the entry points of group `kodosumi_lab.flows`.
+
+    Example: kodosumi-lab flows examples.flows
+    """
+    from rich.text import Text
+
+    prepare_ray()
+    _import_from_here()
+    found, failed = _found_in(modules) if modules else _installed()
+    rows = [_about(flow) for flow in found]
+    if as_json:
+        emit({"flows": rows, "failed": failed})
+    else:
+        for row in rows:
+            head = Text(row["name"], style="bold")
+            head.append(f"  {row['entrypoint'] or ''}", style="not bold cyan")
+            head.append("".join(f"  #{tag}" for tag in row["tags"]), style="not bold dim")
+            out().print(head, soft_wrap=True)
+            out().print(facts([("  ", row["summary"]), ("  ", _signature(row["inputs"]))]))
+        if not rows and not failed:
+            where = "in these modules" if modules else f"registered as entry points of group {_GROUP}; name a module"
+            say(f"no flows {where}", style="dim")
+    for source, reason in failed.items():
+        say(f"{source}: {reason}", style="red")
+    if failed and not rows:
+        raise typer.Exit(Exit.USAGE)
+
+
+def _found_in(modules: list[str]) -> tuple[list[Flow], dict[str, str]]:
+    import pkgutil
+
+    found: dict[int, Flow] = {}
+    failed: dict[str, str] = {}
+    queue = list(modules)
+    while queue:
+        name = queue.pop(0)
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:  # whatever somebody's module raises while it is imported
+            failed[name] = _theirs(error)
+            continue
+        found |= {id(value): value for value in vars(module).values() if isinstance(value, Flow)}
+        queue += [f"{name}.{part.name}" for part in pkgutil.iter_modules(getattr(module, "__path__", []))]
+    return list(found.values()), failed
+
+
+def _installed() -> tuple[list[Flow], dict[str, str]]:
+    from importlib.metadata import entry_points
+
+    found: dict[int, Flow] = {}
+    failed: dict[str, str] = {}
+    for entry in entry_points(group=_GROUP):
+        try:
+            value = entry.load()
+        except Exception as error:  # whatever an installed package raises while it is imported
+            failed[f"{entry.name} = {entry.value}"] = _theirs(error)
+            continue
+        values = [value] if isinstance(value, Flow) else vars(value).values()
+        found |= {id(item): item for item in values if isinstance(item, Flow)}
+    return list(found.values()), failed
+
+
+def _about(flow: Flow) -> dict[str, Any]:
+    return {
+        "name": flow.name,
+        "entrypoint": entrypoint_of(flow),
+        "summary": flow.options.summary,
+        "tags": list(flow.options.tags),
+        "author": flow.options.author,
+        "version": flow.options.version,
+        "inputs": _schema(flow),
+    }
+
+
+def _schema(flow: Flow) -> dict[str, Any]:
+    from pydantic.errors import PydanticUserError
+
+    try:
+        return flow.inputs.model.model_json_schema()
+    except PydanticUserError:  # an annotation that JSON schema has no word for
+        return {"properties": {name: {} for name in flow.inputs.names}}
+    except FlowError as error:
+        return {"error": str(error)}
+
+
+def _signature(schema: dict[str, Any]) -> str:
+    if "error" in schema:
+        return str(schema["error"])
+    parts = []
+    for name, item in schema.get("properties", {}).items():
+        kinds = [str(option.get("type", "any")) for option in item.get("anyOf", [item])]
+        default = f" = {json.dumps(item['default'], ensure_ascii=False)}" if "default" in item else ""
+        parts.append(f"{name}: {' | '.join(kinds)}{default}")
+    return ", ".join(parts) or "no inputs"
