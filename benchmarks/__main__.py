@@ -45,7 +45,9 @@ def report(rows: list[Row], peer: dict[str, Any]) -> str:
     """The report in Markdown."""
     from benchmarks.peer_paths import peer_value
 
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("ray", "polars", "pyarrow", "pydantic"))
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("ray", "polars", "pyarrow", "pydantic")
+    )
     lines = [
         "# Results",
         "",
@@ -67,7 +69,9 @@ def report(rows: list[Row], peer: dict[str, Any]) -> str:
         ratio, reached = compare(row, theirs)
         note = f" ({row.note})" if row.note else ""
         shown = f"{number(theirs)} {row.unit}".strip() if theirs is not None else ""
-        lines.append(f"| {row.what} | {number(row.ours)} {row.unit}{note} | {limit} | {shown} | {ratio} | {row.must} | {reached} |")
+        lines.append(
+            f"| {row.what} | {number(row.ours)} {row.unit}{note} | {limit} | {shown} | {ratio} | {row.must} | {reached} |"
+        )
     lines += ["", "## How cost grows", "", "| what | ours |", "|---|---|"]
     for row in scaling:
         note = f" ({row.note})" if row.note else ""
@@ -86,7 +90,11 @@ def compare(row: Row, theirs: float | None) -> tuple[str, str]:
     ratio = row.ours / theirs if rate else theirs / row.ours
     needed = {"≥ ½ of pyarrow, ≥ 400 × peer": 400, "≤ ½ of the peer's": 2, "≥ 10 × faster than the peer": 10, "≤ 1/10 of the peer's": 10}.get(row.must)  # fmt: skip
     reached = row.reached is not False and (needed is None or ratio >= needed)
-    text = f"{number(ratio)} × {'more' if rate else 'less'}" if ratio >= 1 else f"{number(1 / ratio)} × {'less' if rate else 'more'}"
+    text = (
+        f"{number(ratio)} × {'more' if rate else 'less'}"
+        if ratio >= 1
+        else f"{number(1 / ratio)} × {'less' if rate else 'more'}"
+    )
     return text, "yes" if reached and (row.reached or needed) else "**no**" if row.must else ""
 
 

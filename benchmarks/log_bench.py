@@ -42,7 +42,14 @@ def _build(root: Path, runs: int, events: int, seed: int = 7) -> list[str]:
             rows = [(now, KIND_ID["meta"], None, dumps(meta)), (now, KIND_ID["inputs"], None, dumps({"n": i}))]
             rows += [(now, status, None, '{"status":"running"}')]
             rows += [(now + k, result, None, texts[(i * 31 + k) % 20_000]) for k in range(events - 4)]
-            rows += [(now + events * 1000, status, None, dumps({"status": end, "reason": "" if end == "finished" else "it broke"}))]
+            rows += [
+                (
+                    now + events * 1000,
+                    status,
+                    None,
+                    dumps({"status": end, "reason": "" if end == "finished" else "it broke"}),
+                )
+            ]
             group.append(make_batch(run_id, 1, i + 1, 0, rows))
         writer.commit(group)
         if writer.full:
@@ -77,7 +84,9 @@ def _lists(root: Path, runs: int) -> list[Row]:
     log = EventLog(root)
     [first] = timed(lambda: log.runs().sort("started", descending=True).head(50).collect())
     page = median(timed(lambda: log.runs().sort("started", descending=True).head(50).collect(), 15)) * 1000
-    wanted = pl.any_horizontal(pl.col("flow", "summary", "result", "error", "reason").str.contains("no such text", literal=True))
+    wanted = pl.any_horizontal(
+        pl.col("flow", "summary", "result", "error", "reason").str.contains("no such text", literal=True)
+    )
     search = median(timed(lambda: log.runs().filter(wanted).collect(), 15)) * 1000
     stats = median(timed(lambda: _statistics(log), 15)) * 1000
     files = list(root.glob("runs/**/*.parquet"))

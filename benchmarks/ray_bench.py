@@ -178,7 +178,15 @@ def _twenty() -> list[Row]:
             one.wait(300)
         seconds = time.perf_counter() - started
         if count == 20:
-            rows.append(Row("20 runs at once, 500 events each, to the last event", seconds, "s", must="≥ 10 × faster than the peer", peer="twenty_runs"))
+            rows.append(
+                Row(
+                    "20 runs at once, 500 events each, to the last event",
+                    seconds,
+                    "s",
+                    must="≥ 10 × faster than the peer",
+                    peer="twenty_runs",
+                )
+            )
         else:
             rows.append(Row(f"scaling: {count} runs at once, 500 events each", seconds, "s"))
     return rows  # fmt: skip
@@ -229,7 +237,14 @@ def _scaling(quick: bool) -> list[Row]:
         rows.append(Row(f"scaling: {n:,} events in one run", n / seconds, "1/s"))
     for size, n in ((20, 100_000), (200, 100_000), (2_000, 50_000), (20_000, 5_000), (1_000_000, 100)):
         seconds = flows.burst.launch(n=n, size=size).result(600)["durable_s"]
-        rows.append(Row(f"scaling: payloads of {size:,} bytes", n / seconds, "1/s", note=f"{n * size / seconds / 2**20:.0f} MiB/s"))
+        rows.append(
+            Row(
+                f"scaling: payloads of {size:,} bytes",
+                n / seconds,
+                "1/s",
+                note=f"{n * size / seconds / 2**20:.0f} MiB/s",
+            )
+        )
     for emitters in (1, 2, 4, 8):
         rate = flows.spread.launch(n=80_000, emitters=emitters).result(600)
         rows.append(Row(f"scaling: {emitters} Ray tasks emitting into one run", rate, "1/s"))

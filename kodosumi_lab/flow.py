@@ -291,7 +291,11 @@ def load(entrypoint: str) -> Flow:
         raise
     for part in name.split("."):
         if not hasattr(here, part):
-            known = [key for key, value in vars(here).items() if isinstance(value, Flow)] if hasattr(here, "__dict__") else []
+            known = (
+                [key for key, value in vars(here).items() if isinstance(value, Flow)]
+                if hasattr(here, "__dict__")
+                else []
+            )
             listed = f"; it has the flows: {', '.join(known)}" if known else ""
             raise FlowError(f"module {module!r} has no {name!r}{listed}")
         here = getattr(here, part)

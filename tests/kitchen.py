@@ -41,7 +41,7 @@ def add(a: int, b: int = 1) -> int:
 @kl.flow
 def count(n: int) -> Iterator[int]:
     yield from range(n)
-    return n  # noqa: B901
+    return n
 
 
 @kl.flow

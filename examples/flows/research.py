@@ -151,8 +151,8 @@ def complete(base: str, text: str) -> str:
     model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": text}]}).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get('OPENAI_API_KEY', '')}"}
-    request = urllib.request.Request(f"{base.rstrip('/')}/chat/completions", body, headers)  # noqa: S310
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+    request = urllib.request.Request(f"{base.rstrip('/')}/chat/completions", body, headers)
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
         said: Any = json.load(response)["choices"][0]["message"]["content"]
     if not isinstance(said, str) or not said.strip():
         raise ValueError("the model said nothing")

@@ -85,9 +85,7 @@ def ray_options() -> dict[str, Any]:
     return {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 
 
-def connect(
-    address: str | None = None, *, log_dir: str | Path | None = None, **overrides: Any
-) -> Connection:
+def connect(address: str | None = None, *, log_dir: str | Path | None = None, **overrides: Any) -> Connection:
     """Connect this process to a cluster and a log; connecting again where one is connected is free.
 
     Parameters
@@ -280,7 +278,7 @@ def _start_embedded(**options: Any) -> dict[str, Any]:
             with _quiet():
                 ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
             return {"address": _gcs_address()}
-        except Exception as error:  # noqa: BLE001 - Ray raises a bare Exception in this case
+        except Exception as error:
             ray.shutdown()
             if last or "timed out" not in str(error):
                 text = " ".join(str(error).split())[:300]

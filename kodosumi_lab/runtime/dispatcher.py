@@ -475,7 +475,9 @@ class DispatcherActor:
         missing = secret_fields(job.inputs) + secret_fields(job.meta.get("options") or {})
         if job.ending is not None or missing:
             why = f"its secret inputs ({', '.join(missing)}) are not kept; launch it again and enter them"
-            await self._say(job, status=job.ending[0] if job.ending else "error", reason=job.ending[1] if job.ending else why)
+            await self._say(
+                job, status=job.ending[0] if job.ending else "error", reason=job.ending[1] if job.ending else why
+            )
             self._jobs.pop(job.run_id, None)
             return
         self._queue.append(job)

@@ -63,11 +63,11 @@ def test_the_guide_to_flows_runs(lab: Any) -> None:
 
 
 def test_the_log_is_read_with_nothing_of_ours(lab: Any, tmp_path: Path) -> None:
-    from kodosumi_lab.runtime.log import LogWriter
-
     # a log with sealed and hot segments, of the session's events: written again through the log's writer
     import kitchen
     import polars as pl
+
+    from kodosumi_lab.runtime.log import LogWriter
 
     run = kitchen.hello.launch(name="plain", times=3)
     run.wait(60)

@@ -325,7 +325,10 @@ def test_a_child_run_knows_its_parent_and_a_parent_waits_without_a_slot(lab: Any
     children = family.filter(pl.col("parent").is_not_null())
     assert len(children) == 2
     assert run.id in children["parent"].to_list()
-    statuses = [json.loads(p)["status"] for p in run.events().filter(pl.col("kind") == "status").sort("seq").collect()["payload"]]
+    statuses = [
+        json.loads(p)["status"]
+        for p in run.events().filter(pl.col("kind") == "status").sort("seq").collect()["payload"]
+    ]
     assert statuses[-3:] == ["awaiting", "running", "finished"]
 
 

@@ -108,7 +108,7 @@ class Person(pydantic.BaseModel):
     token: pydantic.SecretStr = pydantic.SecretStr("hush")
 
 
-Pair = collections.namedtuple("Pair", "a b")  # noqa: PYI024
+Pair = collections.namedtuple("Pair", "a b")
 
 
 @pytest.mark.parametrize(
