@@ -34,7 +34,7 @@ def bundle_of(value: Any) -> dict[str, Any]:
         return {"text/plain": str(value)}
     try:
         special = _special(value)
-    except Exception as error:  # the library's object, or ours to blame: either way the flow goes on
+    except Exception as error:  # noqa: BLE001 - the library's object, or ours to blame: either way the flow goes on
         shown = _display(value)
         return {**shown, "text/plain": f"{shown['text/plain']}\n[display failed: {error!r}]"}
     if special is not None:
@@ -92,7 +92,7 @@ def _display(value: Any) -> dict[str, Any]:
                 bundle.update({str(key): item for key, item in dict(data).items()})
             elif data is not None and mime is not None:
                 bundle.setdefault(mime, data)
-        except Exception as error:  # the flow's object, its failure must not end the flow
+        except Exception as error:  # noqa: BLE001 - the flow's object, its failure must not end the flow
             errors.append(f"{method}: {safe_repr(error)}")
     bundle = {mime: base64.b64encode(d).decode() if isinstance(d, bytes) else d for mime, d in bundle.items()}
     if "text/plain" not in bundle:

@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
     """What ``json`` cannot write, in terms of what it can; never raises."""
     try:
         return _converted(value)
-    except Exception:  # the flow's own class: its failure must not end the flow
+    except Exception:  # noqa: BLE001 - the flow's own class: its failure must not end the flow
         return safe_repr(value)
 
 
@@ -163,7 +163,7 @@ def safe_repr(value: Any) -> str:
     """``repr``, or what can be said where that fails."""
     try:
         return repr(value)
-    except Exception as error:  # the flow's own class
+    except Exception as error:  # noqa: BLE001 - the flow's own class
         cls = type(value)
         return f"<{cls.__module__}.{cls.__qualname__} without a repr: {type(error).__name__}>"
 
@@ -189,7 +189,7 @@ def _converted(value: Any) -> Any:
     if hasattr(cls, "model_dump") and hasattr(cls, "model_fields"):
         try:
             return value.model_dump(mode="json")
-        except Exception:  # a field of a class that pydantic cannot write: the others are worth keeping
+        except Exception:  # noqa: BLE001 - a field of a class that pydantic cannot write: the others are worth keeping
             return {name: getattr(value, name) for name in cls.model_fields}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
@@ -229,7 +229,7 @@ def _finite(value: Any, above: frozenset[int]) -> Any:
 def _shallow(value: Any) -> str:
     try:
         return repr(value)[:200]
-    except (Exception, RecursionError):  # the flow's own class, or deeper than repr can go
+    except (Exception, RecursionError):  # noqa: BLE001 - the flow's own class, or deeper than repr can go
         return f"<{type(value).__qualname__}>"
 
 

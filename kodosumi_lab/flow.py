@@ -117,6 +117,7 @@ class Flow:
         _flows[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the target here and now."""
         return self.target(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -152,7 +152,7 @@ class InputModel:
         """
         try:
             again: Any = self._from_wire(checked)
-        except Exception:  # a validator of the flow meets what it never expected
+        except Exception:  # noqa: BLE001 - a validator of the flow meets what it never expected
             again = None
         for name in set(given) & set(checked.wire):
             fits = again is not None and _same(getattr(again, name, None), getattr(value, name, None))
@@ -222,7 +222,7 @@ class InputModel:
 def _same(one: Any, other: Any) -> bool:
     try:
         return bool(one == other) or (one != one and other != other)
-    except Exception:  # a class of the flow that cannot be compared: its type is all that can be told
+    except Exception:  # noqa: BLE001 - a class of the flow that cannot be compared: its type is all that can be told
         return type(one) is type(other)
 
 
@@ -231,7 +231,7 @@ def _hints(flow: str, call: Callable[..., Any], signature: inspect.Signature) ->
     target = inspect.unwrap(call)
     target = getattr(target, "__func__", target)
     if not inspect.isfunction(target):
-        target = getattr(type(call), "__call__", call)
+        target = type(call).__call__  # an object that is called
     space = getattr(target, "__globals__", {})
     result = {}
     for name, parameter in signature.parameters.items():

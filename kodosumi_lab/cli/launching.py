@@ -339,7 +339,7 @@ def _found_in(modules: list[str]) -> tuple[list[Flow], dict[str, str]]:
         name = queue.pop(0)
         try:
             module = importlib.import_module(name)
-        except Exception as error:  # whatever somebody's module raises while it is imported
+        except Exception as error:  # noqa: BLE001 - whatever somebody's module raises while it is imported
             failed[name] = _theirs(error)
             continue
         found |= {id(value): value for value in vars(module).values() if isinstance(value, Flow)}
@@ -355,7 +355,7 @@ def _installed() -> tuple[list[Flow], dict[str, str]]:
     for entry in entry_points(group=_GROUP):
         try:
             value = entry.load()
-        except Exception as error:  # whatever an installed package raises while it is imported
+        except Exception as error:  # noqa: BLE001 - whatever an installed package raises while it is imported
             failed[f"{entry.name} = {entry.value}"] = _theirs(error)
             continue
         values = [value] if isinstance(value, Flow) else vars(value).values()

@@ -111,7 +111,7 @@ def down(*, timeout_s: float = 60.0) -> bool:
         process.wait(timeout_s)
     except psutil.TimeoutExpired:
         raise ClusterError(
-            f"the background cluster (process {found['pid']}) did not end within {timeout_s:g} s; it may be ended by hand"
+            f"the background cluster (process {found['pid']}) did not end within {timeout_s:g} s; end it by hand"
         ) from None
     psutil.wait_procs(children, timeout=10)
     state_file().unlink(missing_ok=True)

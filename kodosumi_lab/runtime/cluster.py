@@ -148,8 +148,8 @@ def connection() -> Connection:
             return connect()
         import ray
 
-        actors = [ray.get_actor(name, home.namespace) for name in ("spooler", "dispatcher")]
-        _connections[:] = [Connection(home, "inside", *actors)]
+        spooler, dispatcher = (ray.get_actor(name, home.namespace) for name in ("spooler", "dispatcher"))
+        _connections[:] = [Connection(home, "inside", spooler, dispatcher)]
         return _connections[-1]
 
 
@@ -215,7 +215,7 @@ def _match_token_mode() -> None:
     # demand one, but a process that only connects does not look for it by itself.
     token = Path("~/.ray/auth_token").expanduser()
     if "RAY_AUTH_MODE" not in os.environ and token.exists():
-        from ray._raylet import Config
+        from ray._raylet import Config  # type: ignore[attr-defined]
 
         os.environ["RAY_AUTH_MODE"] = "token"
         Config.initialize("")  # Ray read its environment when it was imported
@@ -229,7 +229,8 @@ def _match_address(address: str) -> None:
         return
     from ray._private import services
 
-    if _listens("127.0.0.1", int(port)) and not _listens(services.get_node_ip_address(), int(port)):
+    outer = str(services.get_node_ip_address())  # type: ignore[no-untyped-call]
+    if _listens("127.0.0.1", int(port)) and not _listens(outer, int(port)):
         _stay_on_loopback()
 
 
@@ -324,7 +325,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
     }
     owner = hashlib.sha256(f"{_session()}{home.namespace}".encode()).hexdigest()[:12]
     try:
-        spooler = (
+        spooler: Any = (
             ray.remote(SpoolerActor)
             .options(name="spooler", **detached)
             .remote(
@@ -337,7 +338,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
         ray.get(spooler.health.remote(), timeout=_ACTOR_TIMEOUT_S)
         keys = ("slots", "warm_runners", "runner_max_runs", "cancel_grace_s", "min_free_memory")
         limits = {key: getattr(asked, key) for key in (*keys, "buffer_events", "buffer_bytes")}
-        dispatcher = (
+        dispatcher: Any = (
             ray.remote(DispatcherActor)
             .options(name="dispatcher", **detached)
             .remote(home.namespace, home.to_dict(), limits)
@@ -356,7 +357,8 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
 def _session() -> str:
     import ray
 
-    return str(ray._private.worker.global_worker.node.session_name)
+    worker: Any = ray._private.worker.global_worker
+    return str(worker.node.session_name)
 
 
 def disconnect() -> None:

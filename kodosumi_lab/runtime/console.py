@@ -118,7 +118,7 @@ class _Router(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        return self.original.buffer
+        return getattr(self.original, "buffer")  # noqa: B009 - only real consoles have one
 
 
 class _LogHandler(logging.Handler):

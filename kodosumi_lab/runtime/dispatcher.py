@@ -46,7 +46,7 @@ _START_TRIES = 3
 def default_slots() -> int:
     """Runs at the same time: four for each CPU, as long as memory allows; at least two."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(2, min(4 * cpus, psutil.virtual_memory().total // 2 // _RUNNER_BYTES))
+    return max(2, min(4 * cpus, int(psutil.virtual_memory().total) // 2 // _RUNNER_BYTES))
 
 
 @dataclass(slots=True, eq=False)
@@ -185,7 +185,7 @@ class DispatcherActor:
         batch = make_batch(run_id, attempt, producer, 0, rows)
         data = batch.ipc.to_pybytes() if hasattr(batch.ipc, "to_pybytes") else bytes(batch.ipc)
         refused, _ = await self._spooler.append.remote(run_id, attempt, producer, 0, data)
-        return refused  # type: ignore[no-any-return]
+        return refused
 
     async def _say(self, job: Job, attempt: int | None = None, **status: Any) -> str | None:
         """Append a status event; why it was refused, or None."""
@@ -381,7 +381,7 @@ class DispatcherActor:
     def _time_is_up(self, job: Job) -> None:
         limit = job.meta.get("timeout_s")
         reason = f"it was running for longer than its timeout_s of {limit:g} s"
-        self._pool.spawn(self.cancel(job.run_id, "timeout_s", status="timeout", reason=reason))  # type: ignore[arg-type]
+        self._pool.spawn(self.cancel(job.run_id, "timeout_s", status="timeout", reason=reason))
 
     async def _watch(self) -> None:
         """Follow lifecycle changes for ever."""
@@ -487,7 +487,7 @@ class DispatcherActor:
         """The Runner that carries this attempt, if it is alive and does."""
         try:
             actor = ray.get_actor(name, self._namespace)
-            carried = await asyncio.wait_for(actor.carries.remote(job.run_id, job.attempt), 30)
+            carried: bool = await asyncio.wait_for(actor.carries.remote(job.run_id, job.attempt), 30)
         except (ValueError, RayError, TimeoutError):
             return None
         if not carried:
@@ -545,9 +545,8 @@ def _death(error: RayError) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory monitor" in text:
         return "its Runner was killed because the node ran out of memory"
-    if "node" in text and ("has died" in text or "was terminated" in text or "node failure" in text.lower()):
-        if isinstance(error, ActorDiedError) and "its node has died" in text:
-            return "the node of its Runner died"
+    if isinstance(error, ActorDiedError) and "node has died" in text:
+        return "the node of its Runner died"
     detail = text.partition("Worker exit detail:")[2] or text
     code = detail.partition("exit code")[2].strip(" .")[:6]
     hint = f" with exit code {code}" if code and code[0].isdigit() else ""

@@ -12,7 +12,7 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kodosumi_lab.runtime.lifecycle import CONTROL, RunState, control_payload, fold_event
+from kodosumi_lab.runtime.lifecycle import CONTROL, NAMED_BAR, RunState, control_payload, fold_event
 
 __all__ = ["fold_table", "index_schema", "index_table"]
 
@@ -42,7 +42,8 @@ def fold_table(runs: dict[str, RunState], table: pa.Table, *, producers: bool = 
     control = table.filter(pc.is_in(kind, _CONTROL)).select(["run_id", "ts", "kind", "attempt", "payload"])
     for row in control.set_column(1, "ts", control["ts"].cast(pa.int64())).to_pylist():
         fold_event(_state(runs, row["run_id"]), row["kind"], row["attempt"], row["ts"], control_payload(row["payload"]))
-    _fold_progress(runs, table.filter(pc.equal(kind, "progress")))
+    progress = table.filter(pc.equal(kind, "progress"))
+    _fold_progress(runs, progress.filter(pc.invert(pc.match_substring(progress["payload"], NAMED_BAR))))
     return _fold_counts(runs, table, producers)
 
 

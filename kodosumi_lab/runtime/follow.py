@@ -196,7 +196,7 @@ def events_of(log: EventLog, frame: pl.DataFrame) -> Iterator[Event]:
     """Rows of a frame as events."""
     columns = ("run_id", "seq", "ts", "kind", "agent", "payload", "attempt")
     for row in frame.select(columns).iter_rows():
-        yield Event(*row, log=log)
+        yield Event(*row, log)
 
 
 def follow(log: EventLog, run_id: str, *, after: int = -1, timeout_s: float | None = None) -> Iterator[Event]:

@@ -78,7 +78,7 @@ def _code(flow: Flow) -> dict[str, Any]:
     import ray
 
     try:
-        return {"pickle": ray.cloudpickle.dumps(flow)}
+        return {"pickle": ray.cloudpickle.dumps(flow)}  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever an object's own pickling raises
         raise FlowError(_unshippable(flow, error)) from error
 
@@ -95,8 +95,8 @@ def _unshippable(flow: Flow, error: Exception) -> str:
         used = inspect.getclosurevars(target)
         for name, value in {**used.globals, **used.nonlocals}.items():
             try:
-                ray.cloudpickle.dumps(value)
-            except Exception:  # the probe's only purpose
+                ray.cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
+            except Exception:  # noqa: BLE001 - the probe's only purpose
                 culprits.append(f"{name} ({type(value).__module__}.{type(value).__qualname__})")
     named = f"it uses {', '.join(culprits)}" if culprits else str(error)
     return (

@@ -151,7 +151,9 @@ def control_payload(text: str) -> dict[str, Any]:
     except RecursionError:  # a result nested too deep for this stack: there is no preview of it
         return {}
     if not isinstance(payload, dict):
-        raise ValueError(f"payload is no JSON object: {text[:80]!r}")
+        raise ValueError(  # noqa: TRY004 - what the writer refuses a batch for
+            f"payload is no JSON object: {text[:80]!r}"
+        )
     return payload
 
 
@@ -225,6 +227,10 @@ def _status(state: RunState, attempt: int, ts: int, data: dict[str, Any]) -> Non
         state.ended = ts
         state.locks.clear()
         state.answers.clear()
+
+
+#: In the JSON text of a ``progress`` event that moves a bar of its own, not the run's.
+NAMED_BAR = '"name":"'
 
 
 def _progress(state: RunState, data: dict[str, Any]) -> None:

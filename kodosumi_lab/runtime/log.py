@@ -30,7 +30,7 @@ from kodosumi_lab.runtime import sealing
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.fold import fold_table
 from kodosumi_lab.runtime.layout import Layout, SegmentName
-from kodosumi_lab.runtime.lifecycle import CONTROL, TRAILING, RunState, control_payload, fold_event, refusal
+from kodosumi_lab.runtime.lifecycle import CONTROL, NAMED_BAR, TRAILING, RunState, control_payload, fold_event, refusal
 from kodosumi_lab.runtime.segment import (
     HotWriter,
     committed_length,
@@ -470,11 +470,12 @@ class LogWriter:
 
 
 def _control_payloads(kinds: np.ndarray, rows: pa.RecordBatch) -> dict[int, dict[str, Any]]:
-    """Decoded payloads of the events that change a run's state; of ``progress`` the last one's."""
+    """Decoded payloads of the events that change a run's state; of ``progress`` the last of the run's own."""
     wanted = np.flatnonzero(np.isin(kinds, _CONTROL_IDS)).tolist()
-    progress = np.flatnonzero(kinds == _PROGRESS_ID)
-    if len(progress):
-        wanted = sorted([*wanted, int(progress[-1])])
+    for i in reversed(np.flatnonzero(kinds == _PROGRESS_ID).tolist()):
+        if NAMED_BAR not in rows.column(3)[i].as_py():
+            wanted = sorted([*wanted, i])
+            break
     result = {}
     for i in wanted:
         try:

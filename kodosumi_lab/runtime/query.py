@@ -155,9 +155,9 @@ class EventLog:
                 return source.collect()
 
             left = n_rows
-            for frame in self._scan("events", low, high, plan, in_range=since is not None or until is not None):
+            for found in self._scan("events", low, high, plan, in_range=since is not None or until is not None):
+                frame = found if left is None else found.head(left)
                 if left is not None:
-                    frame = frame.head(left)
                     left -= len(frame)
                 yield frame
                 if left == 0:

@@ -155,7 +155,7 @@ class RunnerActor:
             outcome = self._run_flow(job)
         except RunClosed as error:
             outcome = {"status": "fenced", "reason": str(error), "reusable": False}
-        except BaseException as error:  # edge of the process: the Dispatcher records it
+        except BaseException as error:  # noqa: BLE001 - edge of the process: the Dispatcher records it
             outcome = {"status": "lost", "reason": f"the Runner failed: {error!r}", "reusable": False}
         finally:
             done.set_result(outcome)
@@ -171,7 +171,7 @@ class RunnerActor:
             try:
                 value = self._call(job, tracer)
                 failure = None
-            except BaseException as error:  # whatever the flow raised is its outcome
+            except BaseException as error:  # noqa: BLE001 - whatever the flow raised is its outcome
                 failure = error
         if stream.closed is not None:
             raise RunClosed(stream.closed)
@@ -219,7 +219,7 @@ class RunnerActor:
         arguments = flow.inputs.arguments(Inputs(job["inputs"], job["secrets"]))
         target: Any = flow.target
         if hasattr(target, "kickoff_async"):
-            crew = target() if inspect.isclass(target) else target
+            crew: Any = target() if inspect.isclass(target) else target
             return self._in_loop(lambda: crew.kickoff_async(inputs=arguments["inputs"]))
         if "tracer" in inspect.signature(target).parameters:
             arguments["tracer"] = tracer
@@ -322,7 +322,7 @@ async def _drain_async(values: Any, tracer: Tracer) -> None:
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:10_000]
-    except Exception as broken:  # the flow's own class
+    except Exception as broken:  # noqa: BLE001 - the flow's own class
         return f"<message unavailable: {type(broken).__name__}>"
 
 
@@ -339,5 +339,5 @@ def _flow_traceback(error: BaseException) -> str:
         frames = frames.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-    except Exception as broken:  # an exception whose own repr or str fails
+    except Exception as broken:  # noqa: BLE001 - an exception whose own repr or str fails
         return f"{type(error).__qualname__}: <traceback unavailable: {type(broken).__name__}>"

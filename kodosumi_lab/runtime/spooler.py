@@ -63,7 +63,7 @@ console.task_of = _ray_task
 class SpoolerSender(Sender):
     """A stream's way to the Spooler, from any process of the cluster; can be pickled."""
 
-    def __init__(self, actor: Any, home: dict[str, str]) -> None:
+    def __init__(self, actor: Any, home: dict[str, Any]) -> None:
         self.actor = actor
         self.home = home
 
@@ -73,13 +73,16 @@ class SpoolerSender(Sender):
             home_module.set_home(Home(**self.home))
 
     def append(self, run_id: str, attempt: int, producer: int, first: int, ipc: bytes) -> tuple[str | None, int | None]:
+        """Commit a batch."""
         refused, expected = ray.get(self.actor.append.remote(run_id, attempt, producer, first, ipc))
         return refused, expected
 
     def artifact(self, date: str, sha256: str, data: bytes) -> None:
+        """Keep a large payload."""
         ray.get(self.actor.artifact.remote(date, sha256, data))
 
     def wait_lease(self, run_id: str, lid: str) -> str | None:
+        """Wait for the answer to a lock."""
         answer: str | None = ray.get(self.actor.wait_lease.remote(run_id, lid))
         return answer
 
@@ -291,7 +294,7 @@ class SpoolerActor:
         known here.
         """
         now = (self._incarnation, self._changed_n)
-        if cursor is None or tuple(cursor)[0] != self._incarnation or cursor[1] < self._changed_n - len(self._changes):
+        if cursor is None or cursor[0] != self._incarnation or cursor[1] < self._changed_n - len(self._changes):
             return now, [_public(view) for view in list(self._views.values())]
         if cursor[1] == self._changed_n:
             self._wake = self._wake or asyncio.Event()

@@ -232,7 +232,7 @@ class EventStream:
                 nbytes = sum(len(row[3]) for row in rows)
             try:
                 refused = self._deliver(rows, first)
-            except Exception as error:  # edge of the thread: told to emitters by _raise
+            except Exception as error:  # noqa: BLE001 - edge of the thread: told to emitters by _raise
                 with self._changed:
                     self.failed, self._thread = error, None
                     self._changed.notify_all()

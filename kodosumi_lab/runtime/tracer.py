@@ -40,6 +40,7 @@ class Sent(Coroutine[Any, Any, None]):
         self._inner: Coroutine[Any, Any, None] | None = None
 
     def send(self, value: Any) -> Any:
+        """Run until the next wait; ends at once where there is nothing to wait for."""
         if self._stream is None:
             raise StopIteration
         if self._inner is None:
@@ -47,11 +48,13 @@ class Sent(Coroutine[Any, Any, None]):
         return self._inner.send(value)
 
     def throw(self, *args: Any) -> Any:
+        """Raise inside the wait."""
         if self._inner is not None:
             return self._inner.throw(*args)
         raise args[1] if len(args) > 1 and args[1] is not None else args[0]
 
     def close(self) -> None:
+        """Give the wait up; the event is taken all the same."""
         if self._inner is not None:
             self._inner.close()
 
@@ -192,7 +195,7 @@ class Tracer:
         label
             What is being done at the moment.
         name
-            Which bar, where there are several.
+            Which bar, where there are several; the run's own progress is the bar without a name.
 
         Examples
         --------
@@ -384,7 +387,7 @@ class Span:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._token is not None:
             _span.reset(self._token)
-        closed = {"id": self.id, "name": self._name, "state": "closed"}
+        closed: dict[str, Any] = {"id": self.id, "name": self._name, "state": "closed"}
         closed |= {"duration_s": time.perf_counter() - self._started, "error": repr(error) if error else None}
         self._tracer.emit("span", dumps(closed))
 

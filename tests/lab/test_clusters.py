@@ -141,15 +141,15 @@ def test_a_removed_node_ends_its_runs_or_lets_them_retry(tmp_path: Path) -> None
         import kitchen, kodosumi_lab as kl
         kl.connect(cluster.address, warm_runners=0)
         there = kitchen.asleepy.with_options(resources={"elsewhere": 1})
-        run, retried = there.launch(seconds=600), there.with_options(retries=1).launch(seconds=3)
+        run, retried = there.launch(seconds=600), there.with_options(retries=1).launch(seconds=20)
         while {run.status, retried.status} != {"running"}:
             time.sleep(0.1)
+        cluster.add_node(num_cpus=2, resources={"elsewhere": 4})
         cluster.remove_node(worker, allow_graceful=False)
         removed = time.time()
         while not run.done:
             time.sleep(0.05)
         waited = time.time() - removed
-        cluster.add_node(num_cpus=2, resources={"elsewhere": 4})
         answer = {"status": run.status, "reason": run.reason, "waited": waited, "retried": retried.result(120)}
         answer["attempts"] = retried.events().collect()["attempt"].max()
         print(json.dumps(answer), flush=True)

@@ -247,6 +247,17 @@ def test_spans_agents_metrics_and_actions_carry_their_names(lab: Any) -> None:
     assert json.loads(events.filter(pl.col("kind") == "metric")["payload"][0])["value"] == 0.25
 
 
+def test_named_bars_do_not_move_the_runs_own_progress(lab: Any) -> None:
+    @kl.flow
+    async def bars(*, tracer: kl.Tracer) -> None:
+        await tracer.progress(1, 4, "own")
+        for i in range(10):
+            await tracer.progress(i + 1, 10, "part", name="left")
+
+    run = bars.launch().wait(60)
+    assert run.progress == 0.25
+
+
 def test_the_same_tracer_works_in_ray_tasks(lab: Any) -> None:
     run = kitchen.fan_out.launch(tasks=3, n=4)
     assert sorted(run.result(120)) == ["t0", "t1", "t2"]

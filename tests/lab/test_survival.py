@@ -245,7 +245,7 @@ def test_a_flow_that_ignores_cancelling_is_killed_after_the_grace_period(lab: An
 
 def test_a_flow_that_never_returns_times_out(lab: Any) -> None:
     run = kitchen.asleepy.with_options(timeout_s=0.7).launch(seconds=60)
-    with pytest.raises(RunTimeout, match="timeout_s of 0.7"):
+    with pytest.raises(RunTimeout, match=r"timeout_s of 0\.7"):
         run.result(30)
     assert run.duration_s is not None
     assert 0.6 < run.duration_s < 5

@@ -312,7 +312,31 @@ _json = st.recursive(
     max_leaves=5,
 )
 _keys = st.sampled_from(
-    ["flow", "entrypoint", "tags", "parent", "hidden", "timeout_s", "retries", "status", "runner", "cancelling", "reason", "value", "total", "label", "type", "message", "lid", "name", "expires", "artifact", "text/plain", "application/json", "user"]
+    [
+        "flow",
+        "entrypoint",
+        "tags",
+        "parent",
+        "hidden",
+        "timeout_s",
+        "retries",
+        "status",
+        "runner",
+        "cancelling",
+        "reason",
+        "value",
+        "total",
+        "label",
+        "type",
+        "message",
+        "lid",
+        "name",
+        "expires",
+        "artifact",
+        "text/plain",
+        "application/json",
+        "user",
+    ]
 )
 
 
