@@ -52,8 +52,7 @@ def report(rows: list[Row], peer: dict[str, Any]) -> str:
         "# Results",
         "",
         "Made by `make bench` (`python -m benchmarks`); the peer's column by `python benchmarks/peer/kodosumi_peer.py`.",
-        f"{datetime.date.today().isoformat()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}; "
-        f"peer: kodosumi 1.1.0 with Ray {peer.get('versions', {}).get('ray', '?')}.",
+        f"{datetime.date.today().isoformat()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}.",
         "The machine is shared and noisy: read ratios, not absolute numbers.",
         "",
         "| what | ours | physical limit in the same run | kodosumi 1.1.0 | ours to peer | asked for | reached |",

@@ -109,6 +109,14 @@ def _statistics(log: EventLog) -> pl.DataFrame:
     )
 
 
+def _one(log: EventLog, run_id: str) -> float:
+    return timed(lambda: log.events(run_id).collect())[0]
+
+
+def _bare(files: list[Path], run_id: str) -> float:
+    return timed(lambda: pl.scan_parquet(files).filter(pl.col("run_id") == run_id).collect())[0]
+
+
 def _one_run(root: Path, sizes: tuple[int, ...]) -> list[Row]:
     """The same question to logs that differ by a factor of a hundred."""
     rows = []
@@ -118,9 +126,9 @@ def _one_run(root: Path, sizes: tuple[int, ...]) -> list[Row]:
         total = hundred_thousands * 100_000
         log = EventLog(folder)
         sample = random.Random(1).sample(ids, 15)
-        ours = median([timed(lambda run_id=run_id: log.events(run_id).collect())[0] for run_id in sample]) * 1000
+        ours = median([_one(log, run_id) for run_id in sample]) * 1000
         files = sorted(folder.glob("events/**/*.parquet"))
-        bare = median([timed(lambda run_id=run_id: pl.scan_parquet(files).filter(pl.col("run_id") == run_id).collect())[0] for run_id in sample]) * 1000  # fmt: skip
+        bare = median([_bare(files, run_id) for run_id in sample]) * 1000
         assert len(log.events(sample[0]).collect()) == 100
         rows.append(
             Row(f"one run's events out of {total:,}", ours, "ms", bare, "Polars on the same Parquet", "≤ 50 ms, not growing", ours <= 50)

@@ -195,8 +195,8 @@ async def afollow_frames(
 def events_of(log: EventLog, frame: pl.DataFrame) -> Iterator[Event]:
     """Rows of a frame as events."""
     columns = ("run_id", "seq", "ts", "kind", "agent", "payload", "attempt")
-    for row in frame.select(columns).iter_rows():
-        yield Event(*row, log)
+    for run_id, seq, ts, kind, agent, payload, attempt in frame.select(columns).iter_rows():
+        yield Event(run_id, seq, ts, kind, agent, payload, attempt, log)
 
 
 def follow(log: EventLog, run_id: str, *, after: int = -1, timeout_s: float | None = None) -> Iterator[Event]:
