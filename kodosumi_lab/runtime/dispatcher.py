@@ -468,7 +468,8 @@ class DispatcherActor:
                 return
             if state["status"] != "starting":
                 job.driving = True
-                reason = "its Runner was gone when the Dispatcher came back"
+                # the node's memory monitor ends whom it likes, at times the Dispatcher before the flow
+                reason = "its Runner was gone when the Dispatcher came back; did the node run out of memory?"
                 lost = _outcome(*job.ending) if job.ending else _outcome("lost", reason)
                 self._pool.spawn(self._drive(job, lost))
                 return
