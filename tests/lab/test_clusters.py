@@ -42,10 +42,12 @@ def script(code: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = 180) -> dict[str, Any]:
-    """What a script printed last, as JSON; its whole output when it failed."""
+    """The JSON object that a script printed last; its whole output when it failed. Ray prints around it."""
     out, err = process.communicate(timeout=timeout_s)
     assert process.returncode == 0, f"{out}\n{err}"
-    return dict(json.loads(out.strip().splitlines()[-1]))
+    objects = [line for line in out.splitlines() if line.startswith("{")]
+    assert objects, f"{out}\n{err}"
+    return dict(json.loads(objects[-1]))
 
 
 @pytest.fixture
