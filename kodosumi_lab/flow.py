@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import inspect
 import sys
+import types
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,7 +125,17 @@ class Flow:
         return f"<Flow {self.name} {inspect.signature(self.entry)}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_model": None}
+        state = {**self.__dict__, "_model": None}
+        target = self.target
+        if inspect.isfunction(target) and entrypoint_of(self) is None and _has_text_annotations(target):
+            # With `from __future__ import annotations` they are text, and the names in it are
+            # not among those that travel with a pickled function: types travel.
+            target = _copy(target)
+            target.__annotations__ = {**target.__annotations__, **self.inputs.hints}
+            state["target"] = target
+            if "__wrapped__" in state:
+                state["__wrapped__"] = target
+        return state
 
     @property
     def entry(self) -> Callable[..., Any]:
@@ -185,6 +196,21 @@ class Flow:
         from kodosumi_lab.runtime.launch import launch
 
         return launch(self, inputs)
+
+
+def _has_text_annotations(function: types.FunctionType) -> bool:
+    return any(isinstance(hint, str) for hint in function.__annotations__.values())
+
+
+def _copy(function: types.FunctionType) -> types.FunctionType:
+    copy = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__dict__.update(function.__dict__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__annotations__ = dict(function.__annotations__)
+    copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
+    return copy
 
 
 async def _kickoff(inputs: dict[str, Any]) -> Any:

@@ -73,7 +73,7 @@ class InputModel:
         self.names: list[str] = []
         self._default: BaseModel | None = None
         signature = inspect.signature(call)
-        hints = _hints(flow, call, signature)
+        hints = self.hints = _hints(flow, call, signature)
         parameters = [p for p in signature.parameters.values() if p.name not in (*_RESERVED, "self")]
         for parameter in parameters:
             if (

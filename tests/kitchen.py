@@ -111,6 +111,7 @@ async def asleepy(seconds: float = 60.0) -> str:
 @kl.flow
 async def stubborn(seconds: float = 60.0) -> str:
     """Ignores cancellation."""
+    print("ready")
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
