@@ -118,6 +118,7 @@ def connect(address: str | None = None, *, log_dir: str | Path | None = None, **
             _joined = None
         held = current()
         if held is not None and address in (None, held.home.address) and log_dir in (None, *_names(held)):
+            home_module.set_home(held.home)
             return held
         how, found = _join(asked)
         _joined = _joined or (how if how != "joined" else None)
