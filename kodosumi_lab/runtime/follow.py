@@ -26,8 +26,8 @@ from kodosumi_lab.runtime.segment import read_snapshot, read_tail
 
 __all__ = ["Event", "afollow", "afollow_frames", "events_of", "follow", "follow_frames"]
 
-# A look at the committed lengths costs about 50 µs: 100 a second while events come,
-# backing off to 20 a second, keeps an open view far below one per cent of a core.
+# 100 looks a second while events come, backing off to 20: an open view of a quiet run was
+# measured at 1.8 % of a core that way (benchmarks/RESULTS.md), above the 1 % aimed at.
 _FASTEST_S = 0.01
 _SLOWEST_S = 0.05
 

@@ -36,7 +36,6 @@ ROWS = [
 LATE = {
     ("flow", "runtime.launch"),  # flow.launch()
     ("flow", "runtime.run"),  # its annotation
-    ("runtime.query", "runtime.run"),
 }
 
 #: The only modules that may import Ray when they are imported.
