@@ -18,13 +18,14 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kodosumi_lab import settings as settings_module
 from kodosumi_lab.errors import ClusterError
 from kodosumi_lab.runtime import home as home_module
 from kodosumi_lab.runtime.home import Home
-from kodosumi_lab.settings import Settings
+
+if TYPE_CHECKING:
+    from kodosumi_lab.settings import Settings
 
 __all__ = ["Connection", "connect", "connection", "disconnect", "ray_options"]
 
@@ -112,6 +113,8 @@ def connect(address: str | None = None, *, log_dir: str | Path | None = None, **
     """
     global _joined
     with _lock:
+        from kodosumi_lab import settings as settings_module
+
         asked = settings_module.load(address=address, log_dir=log_dir, **overrides)
         if not _on_ray():
             _connections.clear()
@@ -336,7 +339,6 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
                 {key: getattr(asked, key) for key in ("segment_bytes", "segment_age_s", "trailing_s")},
             )
         )
-        ray.get(spooler.health.remote(), timeout=_ACTOR_TIMEOUT_S)
         keys = ("slots", "warm_runners", "runner_max_runs", "cancel_grace_s", "min_free_memory")
         limits = {key: getattr(asked, key) for key in (*keys, "buffer_events", "buffer_bytes")}
         dispatcher: Any = (
@@ -344,7 +346,10 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
             .options(name="dispatcher", **detached)
             .remote(home.namespace, home.to_dict(), limits)
         )
-        ray.get(dispatcher.ready.remote(), timeout=_ACTOR_TIMEOUT_S)
+        # both start at the same time; the Spooler is asked first, since its errors explain the other's
+        starting = dispatcher.ready.remote()
+        ray.get(spooler.health.remote(), timeout=_ACTOR_TIMEOUT_S)
+        ray.get(starting, timeout=_ACTOR_TIMEOUT_S)
     except ray.exceptions.GetTimeoutError as error:
         raise ClusterError(
             f"the actors of log {home.log_dir} did not start within {_ACTOR_TIMEOUT_S:g} s on {home.address}; "

@@ -30,7 +30,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayE
 
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
 from kodosumi_lab.forms import secret_fields
-from kodosumi_lab.runtime.log import make_batch
+from kodosumi_lab.runtime import wire
 from kodosumi_lab.runtime.pool import Pool, Slot
 
 __all__ = ["DispatcherActor", "Job", "default_slots"]
@@ -182,8 +182,7 @@ class DispatcherActor:
         return dumps({"artifact": {"sha256": digest, "nbytes": len(data), "date": date}})
 
     async def _append_rows(self, run_id: str, attempt: int, producer: int, rows: list[Any]) -> str | None:
-        batch = make_batch(run_id, attempt, producer, 0, rows)
-        data = batch.ipc.to_pybytes() if hasattr(batch.ipc, "to_pybytes") else bytes(batch.ipc)
+        data = wire.encode(rows)
         refused, _ = await self._spooler.append.remote(run_id, attempt, producer, 0, data)
         return refused
 

@@ -26,10 +26,12 @@ from kodosumi_lab.runtime.segment import read_snapshot, read_tail
 
 __all__ = ["Event", "afollow", "afollow_frames", "events_of", "follow", "follow_frames"]
 
-# 100 looks a second while events come, backing off to 20: an open view of a quiet run was
-# measured at 1.8 % of a core that way (benchmarks/RESULTS.md), above the 1 % aimed at.
+# 100 looks a second while events come, 20 a second later, 10 after some 5 s of silence.
 _FASTEST_S = 0.01
-_SLOWEST_S = 0.05
+_SLOWER_S = 0.05
+_SLOWEST_S = 0.1
+
+_NOTHING = pl.DataFrame(schema=EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class _Cursor:
             # RunNotFound, rather than waiting for ever; and a caller who has the end already finds no other
             self.done = self.log.run(self.run_id)["status"] in TERMINAL
         elif positions == self._seen:
-            return pl.DataFrame(schema=EVENTS)
+            return _NOTHING
         frame = self._appended(positions)
         if frame is None:
             frame = self._query()
@@ -104,7 +106,7 @@ class _Cursor:
 
     def _appended(self, positions: dict[SegmentName, int]) -> pl.DataFrame | None:
         """Rows that were appended to the hot segments; None when only the whole log can tell."""
-        frames = [pl.DataFrame(schema=EVENTS)]
+        frames = [_NOTHING]
         seen = self._seen
         if seen is None or not set(seen) <= set(positions):
             return None
@@ -135,7 +137,8 @@ class _Pace:
         self._pause = _FASTEST_S
 
     def pause(self, idle: bool) -> float:
-        self._pause = min(_SLOWEST_S, self._pause * 1.2) if idle else _FASTEST_S
+        longer = self._pause * (1.2 if self._pause < _SLOWER_S else 1.01)
+        self._pause = min(_SLOWEST_S, longer) if idle else _FASTEST_S
         if self._end is not None and time.monotonic() > self._end:
             raise WaitTimeout(f"run {self._what} has not ended within {self._timeout_s:g} s; it goes on")
         return self._pause

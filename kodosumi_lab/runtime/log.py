@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kodosumi_lab.errors import LogError
-from kodosumi_lab.events import KIND_ID, KINDS, arrow_schema, run_date, wire_schema
-from kodosumi_lab.runtime import sealing
+from kodosumi_lab.events import KIND_ID, KINDS, arrow_schema, run_date
+from kodosumi_lab.runtime import sealing, wire
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.fold import fold_table
 from kodosumi_lab.runtime.layout import Layout, SegmentName
@@ -63,15 +63,15 @@ class Batch:
         The run and its attempt.
     producer, first
         Who emitted them and the producer's count of the first event.
-    ipc
-        Arrow IPC message of a record batch of :func:`kodosumi_lab.events.wire_schema`.
+    data
+        The events, as :mod:`kodosumi_lab.runtime.wire` has them.
     """
 
     run_id: str
     attempt: int
     producer: int
     first: int
-    ipc: bytes | memoryview | pa.Buffer
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,10 @@ def make_batch(
     attempt: int,
     producer: int,
     first: int,
-    rows: Iterable[tuple[int, int, str | None, str]],
+    rows: Iterable[wire.Row],
 ) -> Batch:
     """Batch of ``(ts in microseconds, code of the kind, agent, payload)`` rows."""
-    ts, kinds, agents, payloads = zip(*rows, strict=True)
-    schema = wire_schema()
-    columns = [
-        pa.array(column, field.type) for column, field in zip((ts, kinds, agents, payloads), schema, strict=True)
-    ]
-    return Batch(run_id, attempt, producer, first, pa.record_batch(columns, schema=schema).serialize())
+    return Batch(run_id, attempt, producer, first, wire.encode(list(rows)))
 
 
 class LogWriter:
@@ -157,7 +152,6 @@ class LogWriter:
         self._opened_at = 0.0
         self._next_n = 0
         self._schema = arrow_schema()
-        self._wire = wire_schema()
         self._undo: dict[str, RunState | None] = {}
         self._broken: HotWriter | None = None
         self._began = time.time()
@@ -282,8 +276,7 @@ class LogWriter:
         try:
             rows, kinds = self._read(batch)
             control = _control_payloads(kinds, rows)
-        except (ValueError, TypeError, KeyError, EOFError, OSError, pa.ArrowException) as error:
-            # OSError too: Arrow's word for bytes that are no message, which must not pass for a failing disk
+        except (ValueError, TypeError, KeyError, RecursionError, pa.ArrowException) as error:
             return Ack(refused=f"the batch cannot be read: {error}")
         state = self.runs.get(batch.run_id)
         if state is None:
@@ -313,10 +306,8 @@ class LogWriter:
 
     def _read(self, batch: Batch) -> tuple[pa.RecordBatch, np.ndarray]:
         """Rows of a batch, all of them such that they can be written, sealed and shown."""
-        rows = pa.ipc.read_record_batch(pa.py_buffer(batch.ipc), self._wire)
+        rows = wire.decode(batch.data)
         rows.validate(full=True)
-        if any(rows.column(i).null_count for i in (0, 1, 3)):
-            raise ValueError("ts, kind and payload cannot be null")
         kinds = rows.column(1).to_numpy(zero_copy_only=True)
         ts = rows.column(0).to_numpy(zero_copy_only=True)
         if len(kinds) and kinds.max() >= len(KINDS):

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,7 @@ class Pool:
         self._max_runs = max_runs
         self.idle: list[Slot] = []
         self._starting = 0
+        self._awaited: deque[asyncio.Future[Slot | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -96,7 +98,7 @@ class Pool:
             slot = found[0]
             self.idle.remove(slot)
         else:
-            slot = await self._ready(self._make())
+            slot = await self._arriving() or await self._ready(self._make())
         slot.place = place
         self.refill()
         return slot
@@ -123,17 +125,37 @@ class Pool:
             self._starting += 1
             self.spawn(self._start_spare())
 
+    async def _arriving(self) -> Slot | None:
+        """A spare Runner that is on its way and nobody waits for; starting one more would slow both."""
+        if self._starting <= len(self._awaited):
+            return None
+        future: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
+        self._awaited.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future in self._awaited:
+                self._awaited.remove(future)
+            elif not future.cancelled() and (slot := future.result()) is not None:
+                self.idle.append(slot)
+            raise
+
     async def _start_spare(self) -> None:
+        slot: Slot | None = None
         try:
             slot = await self._ready(self._make())
         except ray.exceptions.RayError as error:
             logger.warning("a warm Runner did not start: %s", error)
-            return
         finally:
             self._starting -= 1
-        if self._closed:
+        while self._awaited:
+            future = self._awaited.popleft()
+            if not future.done():
+                future.set_result(slot)
+                return
+        if slot is not None and self._closed:
             self.kill(slot)
-        else:
+        elif slot is not None:
             self.idle.append(slot)
 
     async def _trim_later(self) -> None:

@@ -33,7 +33,7 @@ from kodosumi_lab.events import dumps, encode
 from kodosumi_lab.flow import Flow, load
 from kodosumi_lab.forms import Inputs
 from kodosumi_lab.runtime import console
-from kodosumi_lab.runtime.spooler import SpoolerSender
+from kodosumi_lab.runtime.sender import SpoolerSender
 from kodosumi_lab.runtime.tracer import Tracer, open_stream
 
 __all__ = ["RunnerActor"]
@@ -278,10 +278,10 @@ def _raise_in(thread: int, error: type[BaseException] | None) -> None:
 
 def _warm_up() -> None:
     """Import what every run needs, so that no run waits for it; never a flow's module."""
-    import pyarrow
     import pydantic
+    import pydantic.main
 
-    del pyarrow, pydantic
+    del pydantic
 
 
 def _own_modules() -> dict[str, float]:

@@ -17,6 +17,7 @@ import atexit
 import hashlib
 import os
 import secrets
+import sys
 import threading
 import time
 import weakref
@@ -24,24 +25,32 @@ from collections.abc import Callable
 from typing import Any
 
 from kodosumi_lab.errors import ClusterError, RunClosed, WaitTimeout
-from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, dumps, run_date, wire_schema
+from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, dumps, run_date
+from kodosumi_lab.runtime import wire
+from kodosumi_lab.runtime.wire import Row
 
-__all__ = ["EventStream", "Row", "Sender", "flush_all", "wire_bytes"]
-
-#: ``(ts in microseconds, code of the kind, agent, payload)``
-Row = tuple[int, int, str | None, str]
+__all__ = ["Answer", "EventStream", "Sender", "flush_all"]
 
 _BATCH_EVENTS = 20_000
 _BATCH_BYTES = 8 * 2**20
+# Beside flow code that computes, the sending thread gets the interpreter lock back after this
+# time, several times for each batch; Python's 5 ms halve the rate of events.
+_SWITCH_S = 0.0005
 # The thread ends after this time without events and comes back with the next one.
 _IDLE_S = 5.0
+
+
+#: Why events of a batch were refused, and the count expected after a gap; both None when all is well.
+Answer = tuple[str | None, int | None]
 
 
 class Sender:
     """How a stream reaches the Spooler. Both calls block until the answer is there."""
 
-    def append(self, run_id: str, attempt: int, producer: int, first: int, ipc: bytes) -> tuple[str | None, int | None]:
-        """Commit a batch; ``(refused, expected)`` as in :class:`kodosumi_lab.runtime.log.Ack`."""
+    def append(
+        self, run_id: str, attempt: int, producer: int, first: int, data: bytes
+    ) -> tuple[str | None, int | None]:
+        """Commit a batch; answers as :class:`kodosumi_lab.runtime.log.Ack` does."""
         raise NotImplementedError
 
     def artifact(self, date: str, sha256: str, data: bytes) -> None:
@@ -51,27 +60,6 @@ class Sender:
     def wait_lease(self, run_id: str, lid: str) -> str | None:
         """Payload of the lease that closes a lock; None when the run ends first."""
         raise NotImplementedError
-
-
-def wire_bytes(rows: list[Row]) -> bytes:
-    """Arrow IPC message of a batch in the wire schema."""
-    import pyarrow as pa
-
-    schema = wire_schema()
-    try:
-        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
-    except (UnicodeError, pa.ArrowTypeError, pa.ArrowInvalid):
-        # lone surrogates, an agent's name that is no string: one such event must not hold up the others
-        rows = [
-            (ts, kind, None if agent is None else _utf8(str(agent)), _utf8(payload))
-            for ts, kind, agent, payload in rows
-        ]
-        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)]
-    return pa.record_batch(columns, schema=schema).serialize().to_pybytes()  # type: ignore[no-any-return]
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 _streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
@@ -214,6 +202,7 @@ class EventStream:
     def _start(self) -> None:
         if not self._producer:
             self._producer = secrets.randbits(64) | 1
+            sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
         self._thread = threading.Thread(target=self._serve, name=f"events-{self.run_id[-8:]}", daemon=True)
         self._thread.start()
 
@@ -273,7 +262,7 @@ class EventStream:
 
     def _deliver(self, rows: list[Row], first: int) -> str | None:
         rows = [self._without_body(row) if len(row[3]) > ARTIFACT_BYTES else row for row in rows]
-        refused, expected = self._sender.append(self.run_id, self.attempt, self._producer, first, wire_bytes(rows))
+        refused, expected = self._sender.append(self.run_id, self.attempt, self._producer, first, wire.encode(rows))
         if expected is not None:
             raise ClusterError(
                 f"the Spooler has {expected:,} events of this emitter, which sent number {first:,}: "

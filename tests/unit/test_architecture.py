@@ -17,10 +17,20 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["errors"],
     ["settings", "events", "_mime", "forms", "flow"],
-    ["runtime.disk", "runtime.layout", "runtime.lifecycle", "runtime.fold", "runtime.segment", "runtime.sealing"],
-    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow"],
-    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home"],
     [
+        "runtime.wire",
+        "runtime.disk",
+        "runtime.layout",
+        "runtime.lifecycle",
+        "runtime.fold",
+        "runtime.segment",
+        "runtime.sealing",
+    ],
+    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow"],
+    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link"],
+    ["runtime.spooling"],
+    [
+        "runtime.sender",
         "runtime.spooler",
         "runtime.runner",
         "runtime.pool",
@@ -39,7 +49,7 @@ LATE = {
 }
 
 #: The only modules that may import Ray when they are imported.
-RAY = {"runtime.spooler", "runtime.runner", "runtime.pool", "runtime.dispatcher"}
+RAY = {"runtime.sender", "runtime.runner", "runtime.pool", "runtime.dispatcher"}
 
 
 def name_of(path: Path) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,8 +31,8 @@ from logkit import (
 )
 
 from kodosumi_lab.errors import LogError
-from kodosumi_lab.events import KIND_ID, dumps, wire_schema
-from kodosumi_lab.runtime import sealing
+from kodosumi_lab.events import KIND_ID, dumps
+from kodosumi_lab.runtime import sealing, wire
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.lifecycle import RunState
 from kodosumi_lab.runtime.log import Batch, LogWriter, make_batch
@@ -237,40 +236,43 @@ def test_a_status_that_does_not_exist_is_refused(writer):
 # -- malformed batches ------------------------------------------------------------------
 
 
-def raw(run: str, columns: list[pa.Array], schema: pa.Schema | None = None, **more: Any) -> Batch:
-    ipc = pa.record_batch(columns, schema=schema or wire_schema()).serialize()
-    return Batch(run, more.get("attempt", 1), more.get("producer", 5), more.get("first", 0), ipc)
-
-
-def columns(kind: Any = KIND_ID["stdout"], ts: Any = T0, payload: Any = '"x"') -> list[pa.Array]:
-    values = (ts, kind, None, payload)
-    return [pa.array([v], f.type) for v, f in zip(values, wire_schema(), strict=True)]
+def raw(run: str, kind: Any = KIND_ID["stdout"], ts: int = T0, payload: str = '"x"', **more: Any) -> Batch:
+    data = wire.encode([(ts, kind, None, payload)])
+    return Batch(run, more.get("attempt", 1), more.get("producer", 5), more.get("first", 0), data)
 
 
 def malformed(run: str) -> dict[str, Batch]:
-    good = make_batch(run, 1, 5, 0, lines("x")).ipc
-    data = bytes(good)
-    bad_utf8 = columns()
-    bad_utf8[3] = pa.Array.from_buffers(
-        pa.string(), 1, [None, pa.array([0, 2], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\xfe")]
-    )
+    good = wire.encode([(T0, KIND_ID["stdout"], "a", '"x"'), (T0, KIND_ID["stdout"], "b", '"yz"')])
+    lengths = 16 + 2 * 8
+    deep = wire.encode([(T0, KIND_ID["stdout"], "x" * 50_000, "")]).replace(b"x", b"[").replace(b'"', b"[")
+    agents = lengths + 2 * 4
+
+    def changed(at: int, to: bytes) -> Batch:
+        return Batch(run, 1, 5, 0, good[:at] + to + good[at + len(to) :])
+
     return {
         "empty": Batch(run, 1, 5, 0, b""),
         "noise": Batch(run, 1, 5, 0, b"noise" * 50),
-        "cut": Batch(run, 1, 5, 0, data[: len(data) // 2]),
-        "another schema": raw(run, [pa.array(["x"])], pa.schema([("a", pa.string())])),
-        "unknown kind": raw(run, columns(kind=200)),
-        "null payload": raw(run, columns(payload=None)),
-        "null kind": raw(run, columns(kind=None)),
-        "null ts": raw(run, columns(ts=None)),
-        "ts before 1970": raw(run, columns(ts=-1)),
-        "ts after 9999": raw(run, columns(ts=2**62)),
-        "no UTF-8": raw(run, bad_utf8),
-        "status is no JSON": raw(run, columns(kind=KIND_ID["status"], payload="{")),
-        "status is no object": raw(run, columns(kind=KIND_ID["status"], payload="[1]")),
-        "first below zero": raw(run, columns(), first=-3),
-        "attempt out of range": raw(run, columns(), attempt=40_000),
-        "producer out of range": raw(run, columns(), producer=2**64),
+        "cut": Batch(run, 1, 5, 0, good[: len(good) // 2]),
+        "cut in the payloads": Batch(run, 1, 5, 0, good[:-1]),
+        "too long": Batch(run, 1, 5, 0, good + b"x"),
+        "another format": changed(0, b"KLB2"),
+        "more events than there are": changed(4, (2**31).to_bytes(4, "little")),
+        "names are no JSON": changed(good.index(b'["a"'), b"{"),
+        "names are cut": changed(8, (3).to_bytes(4, "little")),
+        "an agent without a name": changed(agents, (9).to_bytes(2, "little")),
+        "a length below zero": changed(lengths, (-1).to_bytes(4, "little", signed=True)),
+        "lengths beyond the end": changed(lengths, (2**30).to_bytes(4, "little")),
+        "no UTF-8": changed(len(good) - 2, b"\xff\xfe"),
+        "unknown kind": raw(run, kind=200),
+        "ts before 1970": raw(run, ts=-1),
+        "ts after 9999": raw(run, ts=2**62),
+        "status is no JSON": raw(run, kind=KIND_ID["status"], payload="{"),
+        "status is no object": raw(run, kind=KIND_ID["status"], payload="[1]"),
+        "names of endless depth": Batch(run, 1, 5, 0, deep),
+        "first below zero": raw(run, first=-3),
+        "attempt out of range": raw(run, attempt=40_000),
+        "producer out of range": raw(run, producer=2**64),
     }
 
 
@@ -295,10 +297,10 @@ def test_noise_in_a_batch_is_refused_or_written_whole_but_never_breaks_the_log(t
     writer = writer_of(root)
     run = new_run()
     Emitter(run, 1).send(writer, meta())
-    ipc = bytearray(make_batch(run, 1, 5, 0, [*lines("xy", "z"), status("running")]).ipc)
+    noisy = bytearray(make_batch(run, 1, 5, 0, [*lines("xy", "z"), status("running")]).data)
     for _ in range(data.draw(st.integers(1, 4))):
-        ipc[data.draw(st.integers(0, len(ipc) - 1))] = data.draw(st.integers(0, 255))
-    writer.commit([Batch(run, 1, 5, 0, bytes(ipc))])
+        noisy[data.draw(st.integers(0, len(noisy) - 1))] = data.draw(st.integers(0, 255))
+    writer.commit([Batch(run, 1, 5, 0, bytes(noisy))])
     Emitter(run, 6).send(writer, status("finished"))
     assert len(EventLog(root).runs().collect()) == 1
     writer.close()
@@ -897,9 +899,9 @@ def test_the_state_of_a_run_survives_its_own_json():
     assert (state.locks, state.producers, state.tags) == ({"l": {"name": "n"}}, {"1:2": 3}, ["a"])
 
 
-def test_batches_of_numpy_and_memory_views_are_taken(writer, tmp_path):
+def test_batches_in_a_memory_view_are_taken(writer, tmp_path):
     run = new_run()
     batch = make_batch(run, 1, int(np.uint64(2**63)), 0, [meta()])
-    writer.commit([Batch(run, 1, batch.producer, 0, memoryview(bytes(batch.ipc)))])
+    writer.commit([Batch(run, 1, batch.producer, 0, memoryview(batch.data))])
     assert read(tmp_path)["producer"].to_list() == [2**63]
     assert dumps({}) == "{}"

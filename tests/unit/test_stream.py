@@ -6,7 +6,6 @@ import asyncio
 import gc
 import hashlib
 import json
-import os
 import queue
 import threading
 import time
@@ -21,7 +20,7 @@ from kodosumi_lab.errors import ClusterError, RunClosed, WaitTimeout
 from kodosumi_lab.events import KIND_ID, dumps, encode
 from kodosumi_lab.runtime.log import Ack, Batch, LogWriter
 from kodosumi_lab.runtime.query import EventLog
-from kodosumi_lab.runtime.stream import EventStream, Sender, flush_all, wire_bytes
+from kodosumi_lab.runtime.stream import EventStream, Sender, flush_all
 
 OUT = KIND_ID["stdout"]
 
@@ -328,13 +327,3 @@ def test_what_waits_gets_a_last_chance_when_the_process_ends(spool, run):
     threading.Timer(0.1, spool.gate.set).start()
     flush_all(10)
     assert stream.pending == 0
-
-
-def test_wire_bytes_are_one_message():
-    import pyarrow as pa
-
-    from kodosumi_lab.events import wire_schema
-
-    batch = pa.ipc.read_record_batch(pa.py_buffer(wire_bytes([(1, 2, None, "x"), (3, 4, "a", "y")])), wire_schema())
-    assert batch.to_pydict() == {"ts": [1, 3], "kind": [2, 4], "agent": [None, "a"], "payload": ["x", "y"]}
-    assert os.getpid() > 0
