@@ -15,10 +15,13 @@ from typing import Any
 
 from kodosumi_lab.events import STATUSES, TERMINAL
 
-__all__ = ["CONTROL", "TRAILING", "RunState", "control_payload", "fold_event", "refusal"]
+__all__ = ["CONTROL", "TAKEN", "TRAILING", "RunState", "control_payload", "fold_event", "refusal"]
 
 #: Kinds that change a run's state one by one; of ``progress`` only the last of a batch counts.
 CONTROL = frozenset({"meta", "status", "error", "final", "lock", "lease"})
+
+#: How the reason of a ``starting`` run begins that has left the queue, though no Runner carries it yet.
+TAKEN = ("waiting for Ray", "waiting for its process", r"attempt \d+ ended")
 
 #: Kinds that Ray tasks of a run may still add for a while after it has ended.
 TRAILING = frozenset({"debug", "stdout", "stderr", "action", "result", "metric", "span", "log", "agent", "progress"})

@@ -29,7 +29,7 @@ from kodosumi_lab.errors import DamagedFileWarning, LogError, RunNotFound
 from kodosumi_lab.events import arrow_schema, run_date
 from kodosumi_lab.runtime.fold import fold_table, index_schema, index_table
 from kodosumi_lab.runtime.layout import Layout, SegmentName, parse_segment
-from kodosumi_lab.runtime.lifecycle import RunState
+from kodosumi_lab.runtime.lifecycle import TAKEN, RunState
 from kodosumi_lab.runtime.sealing import sealed_files
 from kodosumi_lab.runtime.segment import committed_length, read_snapshot, read_tail
 
@@ -197,7 +197,8 @@ class EventLog:
 
     def _runs(self) -> pl.DataFrame:
         frame = self._settled(self._index_now)
-        waiting = (pl.col("status") == "starting") & pl.col("runner").is_null()
+        taken = pl.col("reason").str.contains(f"^({'|'.join(TAKEN)})")
+        waiting = (pl.col("status") == "starting") & pl.col("runner").is_null() & ~taken
         queue = (
             frame.filter(waiting)
             .select("run_id", root=pl.col("parent").is_null())

@@ -132,26 +132,28 @@ def test_two_notebooks_with_embedded_ray_share_one_log(tmp_path: Path) -> None:
     assert not list(Path(log, "hot").glob("*.arrows"))  # both left only Parquet behind
 
 
-def test_a_removed_node_ends_its_runs(tmp_path: Path) -> None:
+def test_a_removed_node_ends_its_runs_or_they_go_on_elsewhere(tmp_path: Path) -> None:
     code = """
         import json, os, time
         from ray.cluster_utils import Cluster
         os.environ["RAY_health_check_period_ms"] = "500"
         os.environ["RAY_health_check_failure_threshold"] = "3"
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-        worker = cluster.add_node(num_cpus=2, resources={"elsewhere": 4})
+        worker = cluster.add_node(num_cpus=1, resources={"elsewhere": 4})
         import kitchen, kodosumi_lab as kl
         kl.connect(cluster.address, warm_runners=0)
-        there = kitchen.asleepy.with_options(resources={"elsewhere": 1})
-        run = there.launch(seconds=600)
-        while run.status != "running":
+        once = kitchen.asleepy.with_options(resources={"elsewhere": 1})
+        runs = [once.launch(seconds=600), once.with_options(retries=1).launch(seconds=20)]
+        while [run.status for run in runs] != ["running", "running"]:
             time.sleep(0.1)
+        cluster.add_node(num_cpus=1, resources={"elsewhere": 4})
         cluster.remove_node(worker, allow_graceful=False)
         removed = time.time()
-        while not run.done:
-            time.sleep(0.05)
+        runs[0].wait(120)
         waited = time.time() - removed
-        answer = {"status": run.status, "reason": run.reason, "waited": waited}
+        result = runs[1].result(120)
+        answer = {"status": runs[0].status, "reason": runs[0].reason, "waited": waited, "result": result}
+        answer["attempts"] = runs[1].events().collect()["attempt"].max()
         print(json.dumps(answer), flush=True)
         kl.disconnect()
         cluster.shutdown()
@@ -160,6 +162,7 @@ def test_a_removed_node_ends_its_runs(tmp_path: Path) -> None:
     assert answer["status"] == "lost"
     assert "node" in answer["reason"]
     assert answer["waited"] < 30
+    assert (answer["result"], answer["attempts"]) == ("slept", 2)
 
 
 def test_running_out_of_memory_is_lost_with_the_reason(tmp_path: Path) -> None:

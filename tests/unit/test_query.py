@@ -185,6 +185,8 @@ def test_the_run_list_tells_status_place_attempt_and_progress(tmp_path):
     assert log.place(a.run_id) is None
     b.send(writer, status("starting", runner="r2"))
     assert log.runs().collect()["place"].to_list() == [None, None, 2, 1]
+    b.send(writer, status("starting", reason="waiting for Ray to provide {'num_cpus': 2}"))
+    assert log.place(b.run_id) is None
     Emitter(a.run_id, 9, attempt=2).send(writer, status("starting", reason="again"))
     row_a = log.run(a.run_id)
     assert (row_a["attempt"], row_a["status"], row_a["progress"], row_a["runner"]) == (2, "starting", None, None)
