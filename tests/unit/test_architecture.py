@@ -16,7 +16,12 @@ PACKAGE = Path(kl.__file__).parent
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
     ["errors"],
-    ["settings", "events", "_mime", "forms", "flow"],
+    ["settings", "events", "_mime"],
+    ["forms.elements"],
+    ["forms.check", "forms.render"],
+    ["forms.model"],
+    ["forms.inputs"],
+    ["forms", "flow"],
     [
         "runtime.wire",
         "runtime.disk",

@@ -185,7 +185,7 @@ class InputModel:
                 elif item["type"] == "missing":
                     text = "is required"
                 messages.setdefault(name, []).append(text)
-            raise InputsError(self.flow, messages) from None
+            raise InputsError.of(messages, flow=self.flow) from None
 
     def _json(self, plain: dict[str, Any]) -> dict[str, Any]:
         from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -199,7 +199,7 @@ class InputModel:
                     f"a {type(value).__qualname__} cannot be kept as JSON ({error}); pass a path or an id instead"
                 ]
         if messages:
-            raise InputsError(self.flow, messages)
+            raise InputsError.of(messages, flow=self.flow)
         return result
 
     def _from_wire(self, inputs: Inputs) -> BaseModel:
