@@ -16,25 +16,23 @@ from kodosumi_lab.forms.elements import (
     Element,
     Errors,
     FormElement,
-    Group,
     InputArea,
     InputDate,
     InputDateTime,
     InputFiles,
-    InputJSON,
-    InputList,
     InputNumber,
     InputOption,
     InputPassword,
     InputText,
     InputTime,
     Markdown,
-    MultiSelect,
     Select,
     Submit,
 )
-from kodosumi_lab.forms.inputs import SECRET, InputModel, Inputs, secret_fields
+from kodosumi_lab.forms.inputs import InputModel, Inputs
 from kodosumi_lab.forms.model import Model
+from kodosumi_lab.forms.own import Group, InputJSON, InputList, MultiSelect
+from kodosumi_lab.forms.secrets import SECRET, secret_fields
 
 __all__ = [
     "HR",

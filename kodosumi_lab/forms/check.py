@@ -8,7 +8,6 @@ was read passes again.
 from __future__ import annotations
 
 import datetime
-import functools
 import json
 import math
 import re
@@ -26,18 +25,16 @@ from kodosumi_lab.forms.elements import (
     InputDate,
     InputDateTime,
     InputFiles,
-    InputJSON,
-    InputList,
     InputNumber,
     InputOption,
     InputPassword,
     InputText,
     InputTime,
-    MultiSelect,
-    Other,
     Select,
-    file_names,
 )
+from kodosumi_lab.forms.own import InputJSON, InputList, MultiSelect, Other
+from kodosumi_lab.forms.pattern import matcher
+from kodosumi_lab.forms.wire import file_names
 
 __all__ = ["Refused", "is_blank", "read"]
 
@@ -94,7 +91,9 @@ def read(element: FormElement, value: Any) -> Any:
     if is_blank(value):
         if getattr(element, "required", False):
             raise Refused("is required")
-        keeps_empty = isinstance(element, InputText | InputArea) and not isinstance(element, InputNumber)
+        keeps_empty = isinstance(element, InputText | InputArea) and not isinstance(
+            element, InputNumber | InputPassword
+        )
         return value if keeps_empty or isinstance(value, list) else None
     reader = next((_READERS[cls] for cls in type(element).__mro__ if cls in _READERS), None)
     return value if reader is None else reader(element, value)
@@ -120,7 +119,8 @@ def _length(text: str, least: int | None, most: int | None) -> None:
 
 def _text(element: InputText, value: Any) -> str:
     text = _texts(value)
-    if element.pattern and not _matcher(element.pattern)(text):
+    _length(text, element.min_length, element.max_length)
+    if element.pattern and not matcher(element.pattern)(text):
         raise Refused(f"is {_shown(text)}; expected text that matches {element.pattern}")
     return text
 
@@ -131,7 +131,7 @@ def _password(element: InputPassword, value: Any) -> str:
     if not isinstance(value, str):
         raise Refused(f"is a {type(value).__name__}; expected text")
     _length(value, element.min_length, element.max_length)
-    if element.pattern and not _matcher(element.pattern)(value):
+    if element.pattern and not matcher(element.pattern)(value):
         raise Refused(f"does not match {element.pattern}")
     return value
 
@@ -139,48 +139,8 @@ def _password(element: InputPassword, value: Any) -> str:
 def _area(element: InputArea, value: Any) -> str:
     text = _texts(value)
     # a browser counts a line's end as one, and sends two
-    _length(text.replace("\r\n", "\n"), None, element.max_length)
+    _length(text.replace("\r\n", "\n"), element.min_length, element.max_length)
     return text
-
-
-_CLASSES = {"d": "[0-9]", "D": "[^0-9]", "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]"}
-
-
-@functools.lru_cache(maxsize=512)
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    r"""Whether the whole text matches.
-
-    By pydantic's engine, whose time grows with the text only; so nobody can stop a server with a text. It knows
-    no look-around, for which Python's own stands in, within a bounded length. `\d` and `\w` mean ASCII, as in HTML.
-    """
-    from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
-
-    ascii_only = re.sub(r"\\(.)", lambda found: _CLASSES.get(found[1], found[0]), pattern, flags=re.DOTALL)
-    try:
-        validator = SchemaValidator(core_schema.str_schema(pattern=f"^(?:{ascii_only})$", regex_engine="rust-regex"))
-    except SchemaError:
-        return _python_matcher(pattern)
-
-    def matches(text: str) -> bool:
-        try:
-            validator.validate_python(text)
-        except ValidationError:
-            return False
-        return True
-
-    return matches
-
-
-def _python_matcher(pattern: str) -> Callable[[str], bool]:
-    try:
-        compiled = re.compile(pattern, re.ASCII)
-    except re.error:
-        return lambda _: True  # as in a browser: a pattern that is none asks for nothing
-    return lambda text: len(text) <= _LONGEST and compiled.fullmatch(text) is not None
-
-
-#: Longest text that a pattern with look-around is tried on: passwords and the like are far shorter.
-_LONGEST = 1000
 
 
 def _number(element: InputNumber, value: Any) -> int | float:
@@ -195,7 +155,7 @@ def _number(element: InputNumber, value: Any) -> int | float:
         base = least if least is not None else 0
         if not _on_step(found, base, step):
             raise Refused(f"is {_shown(value)}; expected steps of {element.step} from {_plain(base)}")
-    if element.pattern and not _matcher(element.pattern)(str(value)):
+    if element.pattern and not matcher(element.pattern)(str(value)):
         raise Refused(f"is {_shown(value)}; expected text that matches {element.pattern}")
     return found
 

@@ -2,8 +2,7 @@
 
 Names, order of arguments and keys are those of kodosumi's forms, so a service's form is
 the same here. What we add appears in the dict only where it is set (``help``, ``accept``,
-…), and the element types of our own are :class:`MultiSelect`, :class:`InputList`,
-:class:`InputJSON` and :class:`Group`.
+…); element types of our own stand in :mod:`kodosumi_lab.forms.own`.
 
 Form values are what a browser sends: text, ``"on"`` for a checked box, lists of text for
 several choices; whatever is not filled in is empty or absent.
@@ -13,8 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -28,24 +25,19 @@ __all__ = [
     "Element",
     "Errors",
     "FormElement",
-    "Group",
     "InputArea",
     "InputDate",
     "InputDateTime",
+    "InputElement",
     "InputFiles",
-    "InputJSON",
-    "InputList",
     "InputNumber",
     "InputOption",
     "InputPassword",
     "InputText",
     "InputTime",
     "Markdown",
-    "MultiSelect",
-    "Other",
     "Select",
     "Submit",
-    "element_of",
 ]
 
 
@@ -151,7 +143,9 @@ class Errors(FormElement):
 
 
 @dataclass
-class _Input(FormElement):
+class InputElement(FormElement):
+    """An element into which something is typed."""
+
     name: str
     label: str | None = None
     value: Any = None
@@ -160,12 +154,14 @@ class _Input(FormElement):
 
 
 @dataclass
-class InputText(_Input):
+class InputText(InputElement):
     """A line of text. `pattern` is a regular expression for the whole value, as in HTML."""
 
     type: ClassVar[str] = "text"
     size: int | None = None
     pattern: str | None = None
+    min_length: int | None = field(default=None, kw_only=True)
+    max_length: int | None = field(default=None, kw_only=True)
 
 
 @dataclass
@@ -188,17 +184,18 @@ class InputPassword(InputText):
 
 
 @dataclass
-class InputArea(_Input):
+class InputArea(InputElement):
     """Text of several lines."""
 
     type: ClassVar[str] = "textarea"
     rows: int | None = None
     cols: int | None = None
     max_length: int | None = None
+    min_length: int | None = field(default=None, kw_only=True)
 
 
 @dataclass
-class InputDate(_Input):
+class InputDate(InputElement):
     """A date, ``2026-01-31``."""
 
     type: ClassVar[str] = "date"
@@ -207,7 +204,7 @@ class InputDate(_Input):
 
 
 @dataclass
-class InputTime(_Input):
+class InputTime(InputElement):
     """A time of day, ``13:45`` or ``13:45:10``; `step` in seconds. Bounds may span midnight."""
 
     type: ClassVar[str] = "time"
@@ -217,7 +214,7 @@ class InputTime(_Input):
 
 
 @dataclass
-class InputDateTime(_Input):
+class InputDateTime(InputElement):
     """A date and time without a zone, ``2026-01-31T13:45``; `step` in seconds."""
 
     type: ClassVar[str] = "datetime-local"
@@ -274,15 +271,15 @@ class Select(FormElement):
     required: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        self.option = _options(self.option)
+        self.option = options_of(self.option)
 
     def to_dict(self) -> dict[str, Any]:
         """Dict form, with the chosen option marked."""
-        return {**super().to_dict(), "option": _marked(self.option, None if self.value is None else [self.value])}
+        return {**super().to_dict(), "option": marked(self.option, None if self.value is None else [self.value])}
 
 
-def _options(options: Any) -> list[InputOption]:
-    """Options as elements: texts are names, pairs are name and label."""
+def options_of(options: Any) -> list[InputOption]:
+    """Make elements of options: texts are names, pairs are name and label."""
     made = []
     for one in options:
         if isinstance(one, InputOption):
@@ -292,7 +289,8 @@ def _options(options: Any) -> list[InputOption]:
     return made
 
 
-def _marked(options: list[InputOption], chosen: list[Any] | None) -> list[dict[str, Any]]:
+def marked(options: list[InputOption], chosen: list[Any] | None) -> list[dict[str, Any]]:
+    """Make dicts of options, those chosen marked; without a choice each keeps its own mark."""
     found = [option.to_dict() for option in options]
     return found if chosen is None else [{**option, "value": option["name"] in chosen} for option in found]
 
@@ -349,163 +347,3 @@ class Action(FormElement):
     value: str | None = None
     required: bool = False
     text: str | None = None
-
-
-@dataclass
-class MultiSelect(FormElement):
-    """Any number of choices; `value` and its form value are lists of option names."""
-
-    type: ClassVar[str] = "multiselect"
-    name: str
-    option: list[InputOption]
-    label: str | None = None
-    value: list[str] | None = None
-    required: bool = False
-    min_items: int | None = None
-    max_items: int | None = None
-
-    def __post_init__(self) -> None:
-        self.option = _options(self.option)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Dict form, with the chosen options marked."""
-        return {**super().to_dict(), "option": _marked(self.option, self.value)}
-
-
-@dataclass
-class InputList(FormElement):
-    """Several values of one sort; its form value is a list of text, or a text with one value a line.
-
-    Attributes
-    ----------
-    item : FormElement
-        What each value is checked as; its name says nothing.
-    """
-
-    type: ClassVar[str] = "list"
-    name: str
-    item: FormElement = field(default_factory=lambda: InputText("item"))
-    label: str | None = None
-    value: list[str] | None = None
-    required: bool = False
-    min_items: int | None = None
-    max_items: int | None = None
-
-
-@dataclass
-class InputJSON(_Input):
-    """Any value, as JSON text."""
-
-    type: ClassVar[str] = "json"
-    rows: int | None = None
-
-
-@dataclass
-class Group(FormElement):
-    """Fields that belong together; their names begin with the group's name and a dot.
-
-    Attributes
-    ----------
-    optional : bool
-        The group may be left out: then it counts where its own value is ``"on"`` (`value` is what it opens
-        with), or where anything in it was changed.
-    """
-
-    type: ClassVar[str] = "group"
-    name: str
-    elements: list[Element]
-    label: str | None = None
-    optional: bool = False
-    value: bool = False
-
-
-@dataclass
-class Other(FormElement):
-    """An element of a type that is not known here, from another service: kept as it came."""
-
-    type: ClassVar[str] = "other"
-    data: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str | None:
-        """Name in the dict, if it has one."""
-        return self.data.get("name")
-
-    @property
-    def label(self) -> str | None:
-        """Label in the dict, if it has one."""
-        return self.data.get("label")
-
-    @property
-    def value(self) -> Any:
-        """Value in the dict."""
-        return self.data.get("value")
-
-    @value.setter
-    def value(self, value: Any) -> None:
-        self.data = {**self.data, "value": value}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Dict as it came."""
-        return dict(self.data)
-
-
-TYPES: dict[str, type[Element]] = {
-    cls.type: cls
-    for cls in (
-        HR, HTML, Action, Break, Cancel, Checkbox, Errors, Group, InputArea, InputDate, InputDateTime, InputFiles,
-        InputJSON, InputList, InputNumber, InputOption, InputPassword, InputText, InputTime, Markdown, MultiSelect,
-        Select, Submit,
-    )
-}  # fmt: skip
-
-
-def element_of(data: dict[str, Any]) -> Element:
-    """Element of its dict form.
-
-    Parameters
-    ----------
-    data
-        As :meth:`Element.to_dict` makes it. What is not known here is kept and given back unchanged.
-
-    Returns
-    -------
-    Element
-    """
-    cls = TYPES.get(data.get("type", ""))
-    given = {key: value for key, value in data.items() if key != "type"}
-    if cls is None or not set(given) <= {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
-        return Other(data=dict(data))
-    for key in ("option", "elements"):
-        if isinstance(given.get(key), list):
-            given[key] = [element_of(one) for one in given[key]]
-    if "item" in given:
-        given["item"] = element_of(given["item"])
-    if issubclass(cls, Break | HR):
-        return cls()
-    return cls(**given)
-
-
-def walk(elements: Any) -> Iterator[Element]:
-    """Every element, those in groups after their group."""
-    for element in elements:
-        yield element
-        if isinstance(element, Group):
-            yield from walk(element.elements)
-
-
-def file_names(value: Any) -> list[str]:
-    """Names of the files in the form value of an :class:`InputFiles`, sorted.
-
-    Raises
-    ------
-    ValueError
-        It is no such value.
-    """
-    if isinstance(value, str):
-        value = json.loads(value)
-    if isinstance(value, dict):
-        return sorted({item["filename"] for item in value["items"].values()})
-    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(name, str) for name in value):
-        return sorted(value)
-    raise ValueError("no files")

@@ -13,16 +13,13 @@ from kodosumi_lab.forms.elements import (
     Element,
     Errors,
     FormElement,
-    Group,
     InputFiles,
     InputOption,
     InputPassword,
-    MultiSelect,
     Select,
-    element_of,
-    file_names,
-    walk,
 )
+from kodosumi_lab.forms.own import Group, MultiSelect
+from kodosumi_lab.forms.wire import element_of, file_names, walk
 
 __all__ = ["Model"]
 
@@ -69,6 +66,15 @@ class Model:
                 found[name] = element
         return found
 
+    @property
+    def asked(self) -> list[str]:
+        """Names of the values that the form asks for: no buttons, no headings of groups that are always given."""
+        return [
+            name
+            for name, element in self.fields.items()
+            if not isinstance(element, Errors | Action) and not (isinstance(element, Group) and not element.optional)
+        ]
+
     # -- as data ------------------------------------------------------------------------
 
     def get_model(self) -> list[dict[str, Any]]:
@@ -113,6 +119,20 @@ class Model:
                 setattr(element, "value", data[name])  # noqa: B010 - each of these has its own sort of value
                 if isinstance(element, Select | MultiSelect):
                     _choose(element.option, data[name])
+
+    def initial(self) -> dict[str, Any]:
+        """Form values that a browser sends when nothing was changed."""
+        found: dict[str, Any] = {}
+        for name, element in self.fields.items():
+            value = getattr(element, "value", None)
+            if isinstance(element, Checkbox | Group):
+                value = "on" if value else None
+            elif isinstance(element, Select | MultiSelect) and value is None:
+                chosen = [option.name for option in element.option if option.value]
+                value = (chosen or None) if isinstance(element, MultiSelect) else next(iter(chosen), None)
+            if value is not None and not isinstance(element, Action | Errors):
+                found[name] = value
+        return found
 
     # -- what was entered -----------------------------------------------------------------
 
@@ -164,7 +184,7 @@ class Model:
         values, errors = self._read(data)
         for name in data:
             if name not in self.fields:
-                errors[name] = [f"is no input of this form, which takes: {', '.join(values) or 'nothing'}"]
+                errors[name] = [f"is no input of this form, which takes: {', '.join(self.asked) or 'nothing'}"]
         if errors:
             raise InputsError.of(errors)
         return values
@@ -172,12 +192,17 @@ class Model:
     def _read(self, data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
         values: dict[str, Any] = {}
         errors: dict[str, list[str]] = {}
-        off = self._switched_off(data)
+        off: set[str] = set()
         for name, element in self.fields.items():
-            if isinstance(element, Errors | Group) or (isinstance(element, Action) and data.get(name) is None):
+            if isinstance(element, Errors) or (isinstance(element, Action) and data.get(name) is None):
                 continue
-            if any(name.startswith(f"{group}.") for group in off):
+            if name in off:
                 values[name] = None
+                continue
+            if isinstance(element, Group):
+                if element.optional:
+                    values[name] = is_given(element, data)
+                    off |= set() if values[name] else names(element)
                 continue
             try:
                 values[name] = read(element, data.get(name))
@@ -185,10 +210,13 @@ class Model:
                 errors[name] = error.messages
         return values, errors
 
-    def _switched_off(self, data: dict[str, Any]) -> list[str]:
-        """Optional groups that were left out."""
-        groups = [element for element in self.fields.values() if isinstance(element, Group) and element.optional]
-        return [group.name for group in groups if not is_given(group, data)]
+    def typed(self, name: str, value: Any) -> Any:
+        """One field's value as JSON takes it, or None where it does not fit."""
+        try:
+            found = read(self.fields[name], value)
+        except Refused:
+            return None
+        return found.isoformat() if hasattr(found, "isoformat") else found
 
     def uploads(self, data: dict[str, Any]) -> dict[str, str]:
         """Batches of uploaded files by the name of their element."""
@@ -211,10 +239,15 @@ def _choose(options: list[InputOption], value: Any) -> None:
         option.value = option.name in chosen
 
 
+def names(group: Group) -> set[str]:
+    """Names of what stands in a group."""
+    return {getattr(element, "name", None) or "" for element in walk(group.elements)}
+
+
 def is_given(group: Group, data: dict[str, Any]) -> bool:
-    """Whether an optional group counts: switched on, or anything in it was changed."""
-    if data.get(group.name) in ("on", True):
-        return True
+    """Whether an optional group counts: switched on, or not said to be off and anything in it was changed."""
+    if group.name in data:
+        return data[group.name] in ("on", True)
     for element in walk(group.elements):
         name = getattr(element, "name", None)
         if not isinstance(element, FormElement) or name is None or name not in data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from html import escape
 from typing import Any
 
@@ -15,18 +16,15 @@ from kodosumi_lab.forms.elements import (
     Element,
     Errors,
     FormElement,
-    Group,
     InputArea,
     InputFiles,
-    InputJSON,
-    InputList,
     InputOption,
     InputPassword,
     Markdown,
-    MultiSelect,
     Select,
     Submit,
 )
+from kodosumi_lab.forms.own import Group, InputJSON, InputList, MultiSelect
 
 __all__ = ["render"]
 
@@ -84,7 +82,17 @@ def _group(element: Group) -> str:
         box = _tag("input", {"type": "checkbox", "name": element.name, "value": "on", "checked": element.value})
         inner.append(_tag("label", {}, f"{box} given"))
     inner += [_tag("p", {"role": "alert"}, escape(message)) for message in element.error or []]
-    return _tag("fieldset", {}, "\n".join([*inner, *(render(child) for child in element.elements)]))
+    # a browser would not send the form while a field is empty that nobody needs
+    children = [_unneeded(child) for child in element.elements] if element.optional else element.elements
+    return _tag("fieldset", {}, "\n".join([*inner, *(render(child) for child in children)]))
+
+
+def _unneeded(element: Element) -> Element:
+    if not getattr(element, "required", False):
+        return element
+    changed = copy.copy(element)
+    changed.required = False  # type: ignore[attr-defined]
+    return changed
 
 
 def _field(element: Any) -> str:

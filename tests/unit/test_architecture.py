@@ -17,9 +17,12 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["errors"],
     ["settings", "events", "_mime"],
-    ["forms.elements"],
-    ["forms.check", "forms.render"],
+    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
+    ["forms.own"],
+    ["forms.wire"],
+    ["forms.check", "forms.render", "forms.build"],
     ["forms.model"],
+    ["forms.values", "forms.describe"],
     ["forms.inputs"],
     ["forms", "flow"],
     [
