@@ -47,8 +47,8 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
         if unknown:
             raise InputsError.of({name: ["is no input of this flow"] for name in unknown}, flow=meta["flow"])
         checked = Inputs({**wire, **changes})
-    missing = secret_fields(checked.wire) if flow is None else []
-    missing = [path for path in missing if path not in checked.secrets]
+    hidden = secret_fields(checked.wire) if flow is None else [name for name, value in wire.items() if value == SECRET]
+    missing = [path for path in hidden if path not in checked.secrets and path not in changes]
     if missing:
         raise InputsError.of(
             {path: ["is a secret, which is not kept; give it again"] for path in missing}, flow=meta["flow"]
