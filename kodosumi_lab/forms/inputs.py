@@ -139,7 +139,7 @@ class InputModel:
             if self.whole and not self.model.model_fields:
                 self._fields = [Node(self.whole, self.whole, "json", {"type": "object"}, default={})]
             else:
-                default = MISSING if self._default is None else self._default.model_dump(mode="json")
+                default = MISSING if self._default is None else self._json(mask(self._default, "", {}))
                 self._fields = nodes(for_forms(self.model), default)
         return self._fields
 
@@ -235,8 +235,12 @@ class InputModel:
     def _defaults(self, given: dict[str, Any]) -> dict[str, Any]:
         """JSON form of the defaults of what was not given: as Python values they do not fit where JSON is read."""
         fields = self.model.model_fields
-        left = [name for name, info in fields.items() if name not in given and not info.is_required()]
-        found = {name: fields[name].get_default(call_default_factory=True, validated_data={}) for name in left}
+        left = {
+            name: info
+            for name, info in fields.items()
+            if name not in given and not info.is_required() and not info.default_factory_takes_validated_data
+        }
+        found = {name: info.get_default(call_default_factory=True) for name, info in left.items()}
         secrets: dict[str, str] = {}
         return unmask(self._json(mask(found, "", secrets)), secrets)
 

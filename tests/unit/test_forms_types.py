@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
 from kodosumi_lab.errors import InputsError
-from kodosumi_lab.forms import SECRET, InputModel, Model
+from kodosumi_lab.events import dumps
+from kodosumi_lab.forms import SECRET, InputModel, Inputs, Model
 
 
 class Colour(enum.Enum):
@@ -305,6 +306,54 @@ def test_strict_models_take_what_is_entered():
 
     model = InputModel("f", flow)
     assert model.from_form({"when": "2026-03-04", "amount": "2.50"}).wire == {"when": "2026-03-04", "amount": "2.50"}
+
+
+class Plain(BaseModel):
+    a: Annotated[int, Field(multiple_of=3)] = 0
+    b: list[Literal["x", 1]] = []
+    c: Address | None = None
+    d: list[datetime.date] | None = None
+    e: dict[str, int] | str = ""
+    f: Path | None = None
+    g: list[Path] = []
+    h: SecretStr | None = None
+    i: bool = True
+    j: bool | None = None
+    k: datetime.datetime | None = None
+    m: Address = Address(street="s")
+
+
+_sent = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["on", "[1]", "{}"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(data=st.data())
+def test_nothing_that_is_sent_raises_anything_but_messages_by_field(data):
+    def flow(inputs: Plain) -> None: ...
+
+    flow.__annotations__ = {"inputs": Plain}
+    model = InputModel("f", flow)
+    form = model.form()
+    sent = data.draw(st.dictionaries(st.sampled_from([*form.fields, "other"]), _sent, max_size=6))
+    form.set_data(sent)
+    assert form.render()
+    try:
+        checked = model.from_form(sent)
+    except InputsError as error:
+        found = error.messages
+    else:
+        model.arguments(Inputs(json.loads(dumps(checked.wire)), checked.secrets))
+        return
+    assert any(found.values())
+    assert set(found) <= {*form.fields, "other", "_global_"}
 
 
 def test_files_arrive_where_the_flow_finds_them():
