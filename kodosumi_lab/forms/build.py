@@ -122,7 +122,7 @@ class _Reader:
         required = schema.get("required", [])
         found = []
         for key, one in schema.get("properties", {}).items():
-            own = default[key] if isinstance(default, dict) and key in default else one.get("default", MISSING)
+            own = default[key] if isinstance(default, dict) and key in default else _default(one)
             node = self.node(f"{prefix}{key}", key, one, own, above)
             node.required = key in required and not node.nullable
             found.append(node)
@@ -191,6 +191,14 @@ class _Reader:
             return "text" if zoned else "datetime"
         kind = _STRINGS.get(schema.get("format", ""), "text")
         return "textarea" if kind == "text" and isinstance(default, str) and "\n" in default else kind
+
+
+def _default(schema: dict[str, Any]) -> Any:
+    """Default in a schema, where it stands as JSON text."""
+    try:
+        return json.loads(schema["default"])
+    except (KeyError, TypeError, ValueError):
+        return MISSING
 
 
 def _named(values: list[Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,7 +23,13 @@ class _Lenient(GenerateJsonSchema):
 
 
 class _Forms(_Lenient):
-    """With what a form needs and JSON schema has no word for: bounds of dates, and whether a time has a zone."""
+    """With what a form needs and JSON schema has no word for: bounds of dates, and whether a time has a zone.
+
+    Defaults are JSON texts: pydantic takes keys such as ``$ref`` within a default for its own.
+    """
+
+    def encode_default(self, dft: Any) -> Any:
+        return json.dumps(super().encode_default(dft))
 
     def decimal_schema(self, schema: Any) -> JsonSchemaValue:
         bounds = {key: schema[key] for key in ("ge", "gt", "le", "lt", "multiple_of") if key in schema}
@@ -71,8 +78,9 @@ def _hide(schema: Any) -> None:
         if is_secret(schema):
             for key in ("default", "examples"):
                 schema.pop(key, None)
-        for one in schema.values():
-            _hide(one)
+        for key, one in schema.items():
+            if key not in ("default", "examples", "const", "enum"):  # values, not schemas
+                _hide(one)
 
 
 def is_secret(schema: dict[str, Any]) -> bool:

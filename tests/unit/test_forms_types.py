@@ -119,6 +119,7 @@ def element_of(hint: Any, *default: Any) -> dict[str, Any]:
         (Address, (Address(street="s"),), {"type": "group"}),
         (Any, (None,), {"type": "json"}),
         (dict[str, int], ({"a": 1},), {"type": "json", "value": '{"a": 1}'}),
+        (Any, ({"$defs": 0, "$ref": "x"},), {"type": "json", "value": '{"$defs": 0, "$ref": "x"}'}),
         (int | str, ("5",), {"type": "json", "value": '"5"'}),
         (tuple[int, str], ((1, "a"),), {"type": "json", "value": '[1, "a"]'}),
         (list[Address], (), {"type": "json"}),
