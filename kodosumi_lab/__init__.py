@@ -16,6 +16,7 @@ from kodosumi_lab.runtime.reading import events, run, runs
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from kodosumi_lab import forms
     from kodosumi_lab.errors import KodosumiLabError
     from kodosumi_lab.runtime.cluster import connect, disconnect
     from kodosumi_lab.runtime.run import Run
@@ -31,6 +32,7 @@ __all__ = [
     "disconnect",
     "events",
     "flow",
+    "forms",
     "run",
     "runs",
 ]
@@ -45,10 +47,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name == "forms":
+        return importlib.import_module(f"{__name__}.forms")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

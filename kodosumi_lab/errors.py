@@ -49,25 +49,72 @@ class KodosumiLabError(Exception):
 
 
 class InputsError(KodosumiLabError, ValueError):
-    """The inputs of a launch do not fit the flow's input model; nothing was started.
+    """Inputs do not fit: messages for each field, and for the whole.
+
+    A service raises it with its own messages, or gathers them first:
+    ``error = InputsError(); error.add(name="is taken"); if error: raise error``.
+
+    Parameters
+    ----------
+    *messages
+        About the inputs as a whole.
+    **field_messages
+        One message, or a list of them, by the name of its field.
 
     Attributes
     ----------
-    flow : str
-        Name of the flow.
     errors : dict[str, list[str]]
-        Messages for each field, in the order of the model; ``"_global_"`` holds what
-        belongs to no field.
+        Messages by field; ``"_global_"`` holds those of :meth:`flash`.
+    flow : str or None
+        Name of the flow whose launch was refused, where it was one.
     """
 
-    def __init__(self, flow: str, errors: dict[str, list[str]]) -> None:
-        self.flow = flow
-        self.errors = errors
-        lines = [f"  {field}: {'; '.join(messages)}" for field, messages in errors.items()]
-        super().__init__(f"inputs of flow {flow!r} do not fit, nothing was started:\n" + "\n".join(lines))
+    def __init__(self, /, *messages: str, **field_messages: str | list[str]) -> None:
+        super().__init__(*messages)
+        self.flow: str | None = None
+        self.errors: dict[str, list[str]] = {}
+        self.add(**field_messages)
+
+    @classmethod
+    def of(cls, errors: dict[str, list[str]], *, flow: str | None = None) -> InputsError:
+        """Make one of messages by field, said to be of a flow's launch."""
+        made = cls()
+        made.flow, made.errors = flow, errors
+        return made
+
+    def add(self, /, **field_messages: str | list[str]) -> None:
+        """Add a message, or a list of them, to each field named."""
+        for name, found in field_messages.items():
+            self.errors.setdefault(name, []).extend([found] if isinstance(found, str) else found)
+
+    def flash(self, message: str) -> None:
+        """Add a message about the inputs as a whole."""
+        self.add(_global_=message)
+
+    def has_errors(self) -> bool:
+        """Whether any field has a message, or :meth:`flash` was called; positional messages do not count."""
+        return bool(self.errors)
+
+    def __bool__(self) -> bool:
+        return self.has_errors()
+
+    @property
+    def messages(self) -> dict[str, list[str]]:
+        """All messages by field, the positional ones among ``"_global_"``, which is always there."""
+        found = {name: list(messages) for name, messages in self.errors.items()}
+        found["_global_"] = [*found.get("_global_", []), *(str(message) for message in self.args)]
+        return found
+
+    def __str__(self) -> str:
+        if self.flow is None and not self.errors:
+            return "; ".join(str(message) for message in self.args)
+        whose = "inputs do not fit" if self.flow is None else f"inputs of flow {self.flow!r} do not fit"
+        head = f"{whose}, nothing was started:"
+        found = {name: messages for name, messages in self.messages.items() if messages}
+        return "\n".join([head, *(f"  {name}: {'; '.join(messages)}" for name, messages in found.items())])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.flow, self.errors)
+        return type(self), self.args, {"flow": self.flow, "errors": self.errors}
 
 
 class FlowError(KodosumiLabError, ValueError):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, overload
 from kodosumi_lab.errors import FlowError
 
 if TYPE_CHECKING:
-    from kodosumi_lab.forms import InputModel, Inputs
+    from kodosumi_lab.forms import InputModel, Inputs, Model
     from kodosumi_lab.runtime.run import Run
 
 __all__ = ["Flow", "Options", "entrypoint_of", "flow", "load", "registered"]
@@ -95,7 +95,9 @@ class Flow:
         See there.
     """
 
-    def __init__(self, target: Any, *, name: str | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self, target: Any, *, name: str | None = None, options: Options | None = None, form: Model | None = None
+    ) -> None:
         if not callable(target) and not hasattr(target, "kickoff_async"):
             raise FlowError(
                 f"a {type(target).__name__} cannot be a flow; expected a function, or a class or an object "
@@ -114,6 +116,7 @@ class Flow:
         self.__qualname__ = getattr(target, "__qualname__", self.name)
         if inspect.isroutine(target):
             self.__wrapped__ = target
+        self._form = form
         self._model: InputModel | None = None
         _flows[self.name] = self
 
@@ -151,8 +154,13 @@ class Flow:
         if self._model is None:
             from kodosumi_lab.forms import InputModel
 
-            self._model = InputModel(self.name, self.entry)
+            self._model = InputModel(self.name, self.entry, self._form)
         return self._model
+
+    @property
+    def elements(self) -> list[dict[str, Any]]:
+        """The input form as dicts, which any front end draws; see :mod:`kodosumi_lab.forms`."""
+        return self.inputs.form().get_model()
 
     def validate(self, **inputs: Any) -> Inputs:
         """Check inputs without starting anything.
@@ -231,12 +239,14 @@ def _check_options(options: dict[str, Any]) -> None:
 @overload
 def flow(target: Callable[..., Any], /) -> Flow: ...
 @overload
-def flow(target: None = None, /, *, name: str | None = None, **options: Any) -> Callable[[Any], Flow]: ...
+def flow(
+    target: None = None, /, *, name: str | None = None, form: Model | None = None, **options: Any
+) -> Callable[[Any], Flow]: ...
 @overload
-def flow(target: Any, /, *, name: str | None = None, **options: Any) -> Flow: ...
+def flow(target: Any, /, *, name: str | None = None, form: Model | None = None, **options: Any) -> Flow: ...
 
 
-def flow(target: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+def flow(target: Any = None, /, *, name: str | None = None, form: Model | None = None, **options: Any) -> Any:
     """Make a flow of a function, a class or an object.
 
     Parameters
@@ -246,6 +256,9 @@ def flow(target: Any = None, /, *, name: str | None = None, **options: Any) -> A
         with ``kickoff_async(inputs=…)``.
     name
         How people and the log call it; the function's name by default.
+    form
+        Form of explicit elements in place of the one that the signature suggests; the function takes
+        ``inputs: dict``, or each element's value by its name.
     **options
         See :class:`Options`.
 
@@ -266,8 +279,8 @@ def flow(target: Any = None, /, *, name: str | None = None, **options: Any) -> A
     _check_options(options)
     made = Options(**_tuples(options))
     if target is not None:
-        return Flow(target, name=name, options=made)
-    return lambda target: Flow(target, name=name, options=made)
+        return Flow(target, name=name, options=made, form=form)
+    return lambda target: Flow(target, name=name, options=made, form=form)
 
 
 def registered() -> dict[str, Flow]:

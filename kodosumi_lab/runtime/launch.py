@@ -45,12 +45,14 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
     else:
         unknown = sorted(set(changes) - set(wire))
         if unknown:
-            raise InputsError(meta["flow"], {name: ["is no input of this flow"] for name in unknown})
+            raise InputsError.of({name: ["is no input of this flow"] for name in unknown}, flow=meta["flow"])
         checked = Inputs({**wire, **changes})
-    missing = secret_fields(checked.wire) if flow is None else []
-    missing = [path for path in missing if path not in checked.secrets]
+    hidden = secret_fields(checked.wire) if flow is None else [name for name, value in wire.items() if value == SECRET]
+    missing = [path for path in hidden if path not in checked.secrets and path not in changes]
     if missing:
-        raise InputsError(meta["flow"], {path: ["is a secret, which is not kept; give it again"] for path in missing})
+        raise InputsError.of(
+            {path: ["is a secret, which is not kept; give it again"] for path in missing}, flow=meta["flow"]
+        )
     code = meta["code"]
     runtime_env = flow.options.runtime_env if flow is not None else meta["options"].get("runtime_env")
     hidden = secret_fields(runtime_env or {})

@@ -388,7 +388,10 @@ class Span:
         if self._token is not None:
             _span.reset(self._token)
         closed: dict[str, Any] = {"id": self.id, "name": self._name, "state": "closed"}
-        closed |= {"duration_s": time.perf_counter() - self._started, "error": repr(error) if error else None}
+        closed |= {
+            "duration_s": time.perf_counter() - self._started,
+            "error": repr(error) if error is not None else None,
+        }
         self._tracer.emit("span", dumps(closed))
 
     async def __aenter__(self) -> Span:

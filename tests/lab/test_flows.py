@@ -93,6 +93,27 @@ def test_secrets_never_reach_the_log(lab: Any) -> None:
             assert b"hunter2-zq" not in path.read_bytes(), path
 
 
+def test_a_flow_with_a_form_gets_typed_values(lab: Any) -> None:
+    form = kl.forms.Model(
+        kl.forms.InputNumber("nights", min_value=1, max_value=30),
+        kl.forms.InputDate("day"),
+        kl.forms.InputPassword("key"),
+    )
+
+    @kl.flow(form=form)
+    def trip(inputs: dict[str, Any]) -> list[str]:
+        return [f"{inputs['day']:%d %B}", str(inputs["nights"] + 1), inputs["key"]]
+
+    with pytest.raises(InputsError, match="nights: is '31'; expected at most 30"):
+        trip.launch(nights="31")
+    run = trip.launch(nights="3", day="2026-01-31", key="hush-zq")
+    assert run.result(60) == ["31 January", "4", "hush-zq"]
+    assert run.inputs == {"nights": 3, "day": "2026-01-31", "key": {"secret": True}}
+    with pytest.raises(InputsError, match="key: is a secret, which is not kept"):
+        run.rerun(nights=4)
+    assert run.rerun(nights=4, key="other").result(60) == ["31 January", "5", "other"]
+
+
 def test_environment_variables_of_a_flow_reach_it_but_not_the_log(lab: Any) -> None:
     @kl.flow(runtime_env={"env_vars": {"KITCHEN_KEY": "sk-zq-secret"}})
     def reads() -> int:

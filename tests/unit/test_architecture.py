@@ -16,7 +16,15 @@ PACKAGE = Path(kl.__file__).parent
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
     ["errors"],
-    ["settings", "events", "_mime", "forms", "flow"],
+    ["settings", "events", "_mime"],
+    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
+    ["forms.own"],
+    ["forms.wire"],
+    ["forms.check", "forms.render", "forms.build"],
+    ["forms.model"],
+    ["forms.values", "forms.describe"],
+    ["forms.inputs"],
+    ["forms", "flow"],
     [
         "runtime.wire",
         "runtime.disk",

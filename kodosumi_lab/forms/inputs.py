@@ -8,27 +8,25 @@ taken out on the way: the log holds ``{"secret": true}`` in their place.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
-import math
 import types
 import typing
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import FlowError, InputsError
+from kodosumi_lab.forms.secrets import SECRET, mask, step, unmask
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["SECRET", "InputModel", "Inputs"]
+    from kodosumi_lab.forms.build import Node
+    from kodosumi_lab.forms.model import Model
 
-#: What the log holds in place of a secret.
-SECRET = {"secret": True}
+__all__ = ["InputModel", "Inputs"]
 
 _RESERVED = ("tracer",)
 
@@ -60,15 +58,20 @@ class InputModel:
         The callable; parameters named ``tracer`` are not inputs. One parameter named
         ``inputs`` annotated with a pydantic model makes that model the inputs; without
         such an annotation it takes any JSON values.
+    form
+        Form of explicit elements that says which inputs there are, in place of the signature: the
+        callable takes them as ``inputs: dict``, or each by its name.
 
     Raises
     ------
     FlowError
-        A parameter cannot be an input.
+        A parameter cannot be an input, or does not go with the form.
     """
 
-    def __init__(self, flow: str, call: Callable[..., Any]) -> None:
+    def __init__(self, flow: str, call: Callable[..., Any], form: Model | None = None) -> None:
         self.flow = flow
+        self._form = form
+        self._fields: list[Node] | None = None
         self.whole: str | None = None
         self.names: list[str] = []
         self._default: BaseModel | None = None
@@ -85,6 +88,60 @@ class InputModel:
                     "so make it an ordinary or keyword-only parameter"
                 )
         self.model = self._build(parameters, hints)
+        if form is not None:
+            self._fit(form)
+
+    def _fit(self, form: Model) -> None:
+        """The form has all that the callable needs, and nothing that it does not take."""
+        fields = self.model.model_fields
+        asked = form.asked
+        if self.model.model_config.get("extra") != "allow":
+            unknown = [name for name in asked if name not in fields]
+            if unknown:
+                raise FlowError(
+                    f"flow {self.flow!r}: its form asks for {', '.join(unknown)}, which the flow does not take; "
+                    "take each by its name, or all as inputs: dict"
+                )
+        missing = [name for name, info in fields.items() if info.is_required() and name not in asked]
+        if missing:
+            raise FlowError(
+                f"flow {self.flow!r}: its form does not ask for {', '.join(missing)}, which the flow needs; "
+                "add an element of that name, or give the parameter a default"
+            )
+
+    # -- as a form --------------------------------------------------------------------
+
+    def form(self) -> Model:
+        """Form in which the inputs are entered, its fields showing the defaults."""
+        from kodosumi_lab.forms.model import Model
+
+        if self._form is not None:
+            return Model.model_validate(self._form.get_model())
+        from kodosumi_lab.forms.build import element_of_node
+
+        return Model(*(element_of_node(node) for node in self._nodes()))
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON schema of the inputs, for tools; secrets are ``writeOnly``."""
+        if self._form is not None:
+            from kodosumi_lab.forms.describe import schema_of
+
+            return schema_of(self._form, self.flow)
+        from kodosumi_lab.forms.schema import for_agents
+
+        return for_agents(self.model)
+
+    def _nodes(self) -> list[Node]:
+        if self._fields is None:
+            from kodosumi_lab.forms.build import MISSING, Node, nodes
+            from kodosumi_lab.forms.schema import for_forms
+
+            if self.whole and not self.model.model_fields:
+                self._fields = [Node(self.whole, self.whole, "json", {"type": "object"}, default={})]
+            else:
+                default = MISSING if self._default is None else self._json(mask(self._default, "", {}))
+                self._fields = nodes(for_forms(self.model), default)
+        return self._fields
 
     def _build(self, parameters: list[inspect.Parameter], hints: dict[str, Any]) -> type[BaseModel]:
         from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
@@ -136,9 +193,87 @@ class InputModel:
             They do not fit; the messages name each field.
         """
         given = self._unwrapped(data)
-        value = self._model_of(given, lambda v: self.model.model_validate(v, by_alias=True, by_name=True))
+        if self._form is not None:
+            given = self._entered({**self._form.initial(), **(given if isinstance(given, dict) else dict(given))})
+        return self._checked(given, lambda v: self.model.model_validate(v, by_alias=True, by_name=True))
+
+    def from_form(self, data: dict[str, Any]) -> Inputs:
+        """Check what was entered in the form; the result is that of the same values given from Python.
+
+        Parameters
+        ----------
+        data
+            Form values by element name: texts, ``"on"`` for a checked box, lists of texts. An absent box is
+            unchecked; an empty text is None where that is a value, else the default; ``{"secret": true}`` is
+            a secret that was not entered again.
+
+        Raises
+        ------
+        InputsError
+            They do not fit; the messages are by element name.
+        """
+        if self._form is not None:
+            entered = {name: value for name, value in data.items() if value != SECRET}
+            return self._checked(
+                self._entered(entered, own=False), lambda v: self.model.model_validate(v, by_name=True)
+            )
+        from kodosumi_lab.forms.values import from_form, place
+
+        values, errors = from_form(self._nodes(), data, SECRET)
+        given = self._unwrapped(self._json(values))
+        if isinstance(given, dict) and self.model.model_config.get("validate_default"):
+            given = {**self._defaults(given), **given}
+        checked = None
+        try:
+            checked = self._checked(given, self._read_json if isinstance(given, dict) else lambda whole: whole)
+        except InputsError as error:
+            errors = {**place(self._nodes(), error.errors), **errors}
+        if errors or checked is None:
+            raise InputsError.of(errors, flow=self.flow)
+        return checked
+
+    def _defaults(self, given: dict[str, Any]) -> dict[str, Any]:
+        """JSON form of the defaults of what was not given: as Python values they do not fit where JSON is read."""
+        fields = self.model.model_fields
+        left = {
+            name: info
+            for name, info in fields.items()
+            if name not in given and not info.is_required() and not info.default_factory_takes_validated_data
+        }
+        found = {name: info.get_default(call_default_factory=True) for name, info in left.items()}
         secrets: dict[str, str] = {}
-        plain = _mask(value, "", secrets)
+        return unmask(self._json(mask(found, "", secrets)), secrets)
+
+    def _read_json(self, values: Any) -> BaseModel:
+        # as JSON, for which pydantic has other rules than for Python values: strict models take a date's text
+        return self.model.model_validate_json(json.dumps(values), by_alias=True, by_name=True)
+
+    def _entered(self, data: dict[str, Any], *, own: bool = True) -> dict[str, Any]:
+        """Typed values of the explicit form; what was left empty is left to the parameter's default.
+
+        With `own`, parameters that the form does not ask for may be given too.
+        """
+        assert self._form is not None
+        others = set(self.model.model_fields) - set(self._form.fields) if own else set()
+        try:
+            values = self._form.validate({name: value for name, value in data.items() if name not in others})
+        except InputsError as error:
+            raise InputsError.of(error.errors, flow=self.flow) from None
+        values |= {name: value for name, value in data.items() if name in others}
+        fields = self.model.model_fields
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None or name not in fields or fields[name].is_required()
+        }
+
+    def _checked(self, given: Any, validate: Callable[[Any], BaseModel]) -> Inputs:
+        value = self._model_of(given, validate)
+        secrets: dict[str, str] = {}
+        plain = mask(value, "", secrets)
+        for name in self._form.secrets if self._form is not None else []:
+            if isinstance(plain.get(name), str):
+                secrets[step("", name)], plain[name] = plain[name], dict(SECRET)
         checked = Inputs(self._json(plain), secrets)
         if isinstance(given, dict):
             self._keep_as_given(checked, value, given)
@@ -158,7 +293,7 @@ class InputModel:
             fits = again is not None and _same(getattr(again, name, None), getattr(value, name, None))
             secret = any(path == name or path.startswith(f"{name}.") for path in checked.secrets)
             if not fits and not secret:
-                checked.wire[name] = self._json({name: _mask(given[name], name, {})})[name]
+                checked.wire[name] = self._json({name: mask(given[name], name, {})})[name]
 
     def _unwrapped(self, data: dict[str, Any]) -> Any:
         """``f.launch(inputs=Model(...))`` is the same as ``f.launch(**fields)``; nothing at all is the default."""
@@ -184,8 +319,10 @@ class InputModel:
                     text = f"is no input of this flow, which takes: {', '.join(self.names) or 'nothing'}"
                 elif item["type"] == "missing":
                     text = "is required"
+                elif isinstance(item["input"], int | float):  # a secret is never a number
+                    text = f"{text}, not {item['input']!r}"
                 messages.setdefault(name, []).append(text)
-            raise InputsError(self.flow, messages) from None
+            raise InputsError.of(messages, flow=self.flow) from None
 
     def _json(self, plain: dict[str, Any]) -> dict[str, Any]:
         from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -199,13 +336,14 @@ class InputModel:
                     f"a {type(value).__qualname__} cannot be kept as JSON ({error}); pass a path or an id instead"
                 ]
         if messages:
-            raise InputsError(self.flow, messages)
+            raise InputsError.of(messages, flow=self.flow)
         return result
 
     def _from_wire(self, inputs: Inputs) -> BaseModel:
-        # as JSON, for which pydantic has other rules than for Python values: strict models take a date's text
-        text = json.dumps(_unmask(inputs.wire, inputs.secrets))
-        return self._model_of(text, lambda v: self.model.model_validate_json(v, by_alias=True, by_name=True))
+        values = unmask(inputs.wire, inputs.secrets)
+        if self._form is not None:
+            return self._model_of(self._entered(values), lambda v: self.model.model_validate(v, by_name=True))
+        return self._model_of(values, self._read_json)
 
     # -- running ----------------------------------------------------------------------
 
@@ -262,74 +400,3 @@ def _or_none(hint: Any) -> Any:
         inner, *about = typing.get_args(hint)
         return typing.Annotated[(typing.Optional[inner], *about)]  # noqa: UP045
     return hint if hint is Any else typing.Optional[hint]  # noqa: UP045
-
-
-def _is_password(model: Any, name: str) -> bool:
-    info = getattr(model, "model_fields", {}).get(name)
-    extra = getattr(info, "json_schema_extra", None)
-    return isinstance(extra, dict) and extra.get("format") == "password"
-
-
-def _step(path: str, part: Any) -> str:
-    """The path one step further; dots in a key are escaped as ``~1``, as JSON Pointer does with its slashes."""
-    text = str(getattr(part, "value", part)).replace("~", "~0").replace(".", "~1")
-    return f"{path}.{text}" if path else text
-
-
-def _mask(value: Any, path: str, secrets: dict[str, str]) -> Any:
-    """Plain containers with secrets replaced; their values go to `secrets` by path."""
-    from pydantic import BaseModel
-
-    if hasattr(value, "get_secret_value"):
-        secret = value.get_secret_value()
-        secrets[path] = secret.decode() if isinstance(secret, bytes) else str(secret)
-        return dict(SECRET)
-    if isinstance(value, BaseModel):
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
-        items = {**fields, **(value.__pydantic_extra__ or {})}
-        result = {}
-        for name, item in items.items():
-            where = _step(path, name)
-            if isinstance(item, str) and _is_password(type(value), name):
-                secrets[where] = item
-                result[name] = dict(SECRET)
-            else:
-                result[name] = _mask(item, where, secrets)
-        return result
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _mask(getattr(value, f.name), _step(path, f.name), secrets) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {k: _mask(v, _step(path, k), secrets) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset | deque):
-        return [_mask(item, _step(path, i), secrets) for i, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        # as text, which pydantic reads back as a number: JSON, and so the log, has no such numbers
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def _unmask(wire: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
-    import copy
-
-    result = copy.deepcopy(wire)
-    for path, secret in secrets.items():
-        *parents, last = [part.replace("~1", ".").replace("~0", "~") for part in path.split(".")]
-        here: Any = result
-        for part in parents:
-            here = here[int(part)] if isinstance(here, list) else here[part]
-        if isinstance(here, list):
-            here[int(last)] = secret
-        else:
-            here[last] = secret
-    return result
-
-
-def secret_fields(wire: Any, path: str = "") -> list[str]:
-    """Paths at which a secret was taken out."""
-    if wire == SECRET:
-        return [path]
-    if isinstance(wire, dict):
-        return [p for k, v in wire.items() for p in secret_fields(v, _step(path, k))]
-    if isinstance(wire, list):
-        return [p for i, v in enumerate(wire) for p in secret_fields(v, _step(path, i))]
-    return []
