@@ -16,6 +16,7 @@ import os
 import socket
 import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,15 +215,23 @@ def _gcs_address() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _match_token_mode() -> None:
+@contextlib.contextmanager
+def _match_token_mode() -> Iterator[None]:
     # Ray 2.60 writes a token when it starts a local cluster, and from then on its clusters
     # demand one, but a process that only connects does not look for it by itself.
     token = Path("~/.ray/auth_token").expanduser()
-    if "RAY_AUTH_MODE" not in os.environ and token.exists():
-        from ray._raylet import Config  # type: ignore[attr-defined]
+    if "RAY_AUTH_MODE" in os.environ or not token.exists():
+        yield
+        return
+    from ray._raylet import Config  # type: ignore[attr-defined]
 
-        os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_MODE"] = "token"
+    try:
         Config.initialize("")  # Ray read its environment when it was imported
+        yield
+    finally:
+        # nodes that this process starts later must not demand a token where the cluster has none
+        del os.environ["RAY_AUTH_MODE"]
 
 
 def _match_address(address: str) -> None:
@@ -245,12 +254,11 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _connect_ray(address: str, named: str) -> dict[str, Any]:
-    _match_token_mode()
     _match_address(address)
     import ray
 
     try:
-        with _quiet():
+        with _quiet(), _match_token_mode():
             ray.init(address=address, **ray_options())
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())[:300]
@@ -327,14 +335,14 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
         # both work on files of the head's disk
         "resources": {"node:__internal_head__": 0.0001},
     }
-    owner = hashlib.sha256(f"{_session()}{home.namespace}".encode()).hexdigest()[:12]
+    home.owner = hashlib.sha256(f"{_session()}{home.namespace}".encode()).hexdigest()[:12]
     try:
         spooler: Any = (
             ray.remote(SpoolerActor)
             .options(name="spooler", **detached)
             .remote(
                 home.log_dir,
-                owner,
+                home.owner,
                 home.address,
                 {key: getattr(asked, key) for key in ("segment_bytes", "segment_age_s", "trailing_s")},
             )

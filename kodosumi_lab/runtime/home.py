@@ -23,6 +23,8 @@ class Home:
     ----------
     log_dir, namespace, address
         The log directory, the Ray namespace of its actors, the cluster's address.
+    owner
+        Prefix of the Spooler's segments; by its file others see whether `log_dir` is the same here.
     place
         ``cwd`` and ``sys_path`` that runs launched here get; empty means this process's own.
     """
@@ -30,11 +32,17 @@ class Home:
     log_dir: str
     namespace: str
     address: str = ""
+    owner: str = ""
     place: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, str]:
         """What other processes of the cluster need."""
-        return {"log_dir": self.log_dir, "namespace": self.namespace, "address": self.address}
+        return {
+            "log_dir": self.log_dir,
+            "namespace": self.namespace,
+            "address": self.address,
+            "owner": self.owner,
+        }
 
 
 _home: Home | None = None

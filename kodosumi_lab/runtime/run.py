@@ -37,16 +37,15 @@ __all__ = ["Run", "event_log"]
 _FAILURES = {"cancelled": RunCancelled, "timeout": RunTimeout, "lost": RunLost, "error": RunFailed}
 _LAST_LINES = 8
 
-_logs: dict[str, EventLog] = {}
+_logs: dict[tuple[str, str], EventLog] = {}
 
 
 def event_log(log_dir: str | Path | None = None) -> EventLog:
     """The log at `log_dir`, or this process's; kept open, so that reading again is cheap."""
     from kodosumi_lab.runtime import home
-    from kodosumi_lab.runtime.query import EventLog
 
+    here = home.get()
     if log_dir is None:
-        here = home.get()
         if here is not None:
             log_dir = here.log_dir
         else:
@@ -56,7 +55,22 @@ def event_log(log_dir: str | Path | None = None) -> EventLog:
             asked = settings.load()
             found = background.find() if "log_dir" not in asked.model_fields_set else None
             log_dir = found["log_dir"] if found else asked.log_dir
-    return _logs.setdefault(str(log_dir), EventLog(log_dir))
+    owner = here.owner if here is not None and here.log_dir == str(log_dir) else ""
+    key = (str(log_dir), owner)
+    if key not in _logs:
+        _logs[key] = _open(Path(log_dir), owner)
+    return _logs[key]
+
+
+def _open(log_dir: Path, owner: str) -> EventLog:
+    from kodosumi_lab.runtime.layout import Layout
+    from kodosumi_lab.runtime.query import EventLog
+
+    if owner and not Layout(log_dir).owner(owner).exists():
+        from kodosumi_lab.runtime.elsewhere import RemoteLog
+
+        return RemoteLog(log_dir)
+    return EventLog(log_dir)
 
 
 class Run:

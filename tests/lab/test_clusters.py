@@ -136,8 +136,8 @@ def test_a_removed_node_ends_its_runs_or_they_go_on_elsewhere(tmp_path: Path) ->
     code = """
         import json, os, time
         from ray.cluster_utils import Cluster
-        os.environ["RAY_health_check_period_ms"] = "500"
-        os.environ["RAY_health_check_failure_threshold"] = "3"
+        os.environ["RAY_health_check_period_ms"] = "1000"
+        os.environ["RAY_health_check_failure_threshold"] = "5"
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
         worker = cluster.add_node(num_cpus=1, resources={"elsewhere": 4})
         import kitchen, kodosumi_lab as kl
@@ -163,6 +163,52 @@ def test_a_removed_node_ends_its_runs_or_they_go_on_elsewhere(tmp_path: Path) ->
     assert "node" in answer["reason"]
     assert answer["waited"] < 30
     assert (answer["result"], answer["attempts"]) == ("slept", 2)
+
+
+def test_a_node_without_the_log_reads_it_where_it_lies(tmp_path: Path) -> None:
+    """The second node sees an empty file system in the log's place: a mount of its own."""
+    hidden = subprocess.run(
+        ["unshare", "-m", "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True, check=False
+    )
+    if hidden.returncode:
+        pytest.skip(f"a process may not mount here: {hidden.stderr.decode().strip()}")
+    code = """
+        import json, os, subprocess, time
+        from ray.cluster_utils import Cluster
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        log = os.environ["KODOSUMI_LAB_LOG_DIR"]
+        os.makedirs(log)
+        start = f"mount -t tmpfs none {log} && exec ray start --address={cluster.address} --num-cpus=1 --block"
+        node = subprocess.Popen(["unshare", "-m", "sh", "-c", start + " --resources='{\\"elsewhere\\": 4}'"], stdout=2)
+        import kitchen, kodosumi_lab as kl
+        kl.connect(cluster.address, warm_runners=0)
+        @kl.flow(resources={"elsewhere": 1})
+        async def parent(*, tracer):
+            import os
+            import polars as pl
+            from kodosumi_lab.runtime.run import event_log
+            child = kitchen.hello.launch(name="there")
+            tracer.result(await child)
+            kinds = child.events().filter(pl.col("seq") > 1).select("kind").collect()["kind"].to_list()
+            followed = [event.seq for event in child.follow()]
+            return {
+                "log": type(event_log()).__name__, "files": os.listdir(event_log().root), "status": child.status,
+                "kinds": kinds, "followed": followed, "runs": len(kl.runs().collect()),
+            }
+        run = parent.launch()
+        answer = {"result": run.result(200), "results": run.results()}
+        print(json.dumps(answer), flush=True)
+        node.terminate()
+        node.wait(30)
+        kl.disconnect()
+        cluster.shutdown()
+    """
+    answer = finish(script(code, KODOSUMI_LAB_LOG_DIR=str(tmp_path / "log")), 280)
+    there = answer["result"]
+    assert (there["log"], there["files"]) == ("RemoteLog", [])
+    assert (there["status"], there["runs"]) == ("finished", 2)
+    assert there["followed"] == list(range(len(there["kinds"]) + 2))
+    assert answer["results"] == ["hello there"]
 
 
 def test_running_out_of_memory_is_lost_with_the_reason(tmp_path: Path) -> None:

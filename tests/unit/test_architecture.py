@@ -46,7 +46,7 @@ ROWS = [
         "runtime.cluster",
         "runtime.background",
     ],
-    ["runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading"],
+    ["runtime.elsewhere", "runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading"],
     ["cli"],
 ]
 
