@@ -16,14 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kodosumi_lab._mime import CLASS_MIME, JSON_MIME
-from kodosumi_lab.events import KIND_ID, STATUSES, TERMINAL, dumps
+from kodosumi_lab.events import CLASS_MIME, JSON_MIME, KIND_ID, STATUSES, TERMINAL, dumps
 
 __all__ = ["History", "Message", "Row", "bundle_of", "producer_of", "run_id_of", "translate"]
 
@@ -66,10 +64,11 @@ def producer_of(fid: str) -> int:
 
 def microseconds(timestamp: Any) -> int | None:
     """A timestamp of the table, or None where there is none that this log can hold."""
-    if isinstance(timestamp, bool) or not isinstance(timestamp, int | float) or not math.isfinite(timestamp):
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int | float):
         return None
-    value = round(timestamp * 1_000_000)
-    return value if 0 <= value <= _LAST_US else None
+    if not 0 <= timestamp <= _LAST_US / 1e6:  # nor NaN
+        return None
+    return min(round(timestamp * 1_000_000), _LAST_US)
 
 
 # -- values -----------------------------------------------------------------------------
@@ -278,7 +277,8 @@ class History:
 
     def _about(self) -> dict[str, Any]:
         there = _object(_json(self._meta)) if self._meta is not None else {}
-        entrypoint = there.get("entry_point") if isinstance(there.get("entry_point"), str) else ""
+        named = there.get("entry_point")
+        entrypoint = named if isinstance(named, str) else ""
         tags = there.get("tags")
         known = {"fid", "username", "entry_point", "tags", "summary", "description", "author", "version"}
         return {

@@ -29,7 +29,6 @@ import psutil
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
 from kodosumi_lab.runtime import ownership
-from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.history import History, Message, Row, microseconds
 from kodosumi_lab.runtime.layout import Layout
 from kodosumi_lab.runtime.log import Batch, LogWriter, make_batch
@@ -92,7 +91,7 @@ def import_history(
     log_dir: str | Path,
     *,
     dry_run: bool = False,
-    progress: Callable[[int, int], None] = lambda done, all: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Imported:
     """Add the runs of a kodosumi 1.1 installation to an event log.
 

@@ -34,7 +34,8 @@ ROWS = [
         "runtime.segment",
         "runtime.sealing",
     ],
-    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow"],
+    ["runtime.history"],
+    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow", "runtime.importing"],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link"],
     ["runtime.spooling"],
     [

@@ -60,7 +60,9 @@ def test_console_text_is_text(kind: str) -> None:
     assert shown('{"dict": 1}', kind) == '{"dict": 1}'
 
 
-TRACEBACK = 'Traceback (most recent call last):\n  File "flow.py", line 3, in run\n    raise my.Oops("no")\nmy.Oops: no\n'
+TRACEBACK = (
+    'Traceback (most recent call last):\n  File "flow.py", line 3, in run\n    raise my.Oops("no")\nmy.Oops: no\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,9 @@ def test_locks_leases_and_uploads_keep_their_fields() -> None:
 
 
 def rows_of(*messages: tuple[str, Any], meta: Any = None, inputs: Any = None) -> list[tuple[str, Any]]:
-    texts = [(T0 + n, kind, text if isinstance(text, str) else json.dumps(text)) for n, (kind, text) in enumerate(messages)]
+    texts = [
+        (T0 + n, kind, text if isinstance(text, str) else json.dumps(text)) for n, (kind, text) in enumerate(messages)
+    ]
     front = {kind: next((text for _, k, text in texts if k == kind), None) for kind in ("meta", "inputs")}
     history = History(FID, "ada", round(T0 * 1e6), **front)
     return [(KINDS[code], json.loads(payload)) for _, code, _, payload in history.rows(texts)]

@@ -282,7 +282,16 @@ def test_an_import_that_was_killed_is_taken_up(there: Path, log_dir: Path, after
 def test_it_takes_ten_thousand_events_a_second(there: Path, log_dir: Path) -> None:
     for n in range(200):
         fid = f"{n:024x}"
-        make(there, fid, [about(fid), *(("result", {"dict": {"n": k, "text": "x" * 150}}) for k in range(98)), ("status", "finished")], at=T0 + n)
+        make(
+            there,
+            fid,
+            [
+                about(fid),
+                *(("result", {"dict": {"n": k, "text": "x" * 150}}) for k in range(98)),
+                ("status", "finished"),
+            ],
+            at=T0 + n,
+        )
     began = time.perf_counter()
     done = import_history(there, log_dir)
     took = time.perf_counter() - began
@@ -301,7 +310,9 @@ TEXT = st.one_of(
 
 
 @given(st.lists(st.lists(st.tuples(KIND, TEXT), min_size=1, max_size=12), min_size=1, max_size=4))
-def test_any_history_is_imported_once(tmp_path_factory: pytest.TempPathFactory, runs: list[list[tuple[str, Any]]]) -> None:
+def test_any_history_is_imported_once(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[list[tuple[str, Any]]]
+) -> None:
     folder = tmp_path_factory.mktemp("history")
     for n, messages in enumerate(runs):
         make(folder / "exec", FIDS[n], messages)
@@ -319,3 +330,26 @@ def test_any_history_is_imported_once(tmp_path_factory: pytest.TempPathFactory, 
     assert import_history(folder / "exec", folder / "log").present == len(runs)
     assert log.events().collect().height == done.events
     assert importing.databases(folder / "exec")
+
+
+def cli(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from kodosumi_lab.cli import app; app()", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_tells_what_it_did(there: Path, log_dir: Path) -> None:
+    make(there, FIDS[0], whole(FIDS[0]))
+    noise = there / "ada" / FIDS[1] / "sqlite3.db"
+    noise.parent.mkdir()
+    noise.write_bytes(b"x" * 500)
+    dry = cli("import", there, "--log-dir", log_dir, "--dry-run")
+    assert (dry.returncode, log_dir.exists()) == (0, False), dry.stderr
+    assert dry.stdout == f"1 runs with 12 events would be imported into {log_dir}\n"
+    done = cli("import", there, "--log-dir", log_dir)
+    assert done.stdout == f"1 runs with 12 events imported into {log_dir}\n"
+    assert done.stderr == f"left out: file is not a database: {noise}\n"
+    again = json.loads(cli("import", there, "--log-dir", log_dir, "--json").stdout)
+    assert (again["runs"], again["present"], list(again["failed"])) == (0, 1, [str(noise)])
+    assert cli("import", there / "nowhere", "--log-dir", log_dir).returncode == 1
+    listed = json.loads(cli("runs", "--log-dir", log_dir, "--json").stdout)
+    assert len(listed) == 1 or len(listed["runs"]) == 1
