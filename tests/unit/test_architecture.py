@@ -48,6 +48,7 @@ ROWS = [
         "runtime.background",
     ],
     ["runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading"],
+    ["runtime.probe", "runtime.sources", "runtime.remote", "runtime.register"],
     ["cli"],
 ]
 
