@@ -89,6 +89,7 @@ def register(
 def unregister(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="As it was registered.")],
     log_dir: LogDir = None,
+    as_json: Json = False,
 ) -> None:
     """Remove a source and its flows from the register.
 
@@ -97,7 +98,10 @@ def unregister(
     from kodosumi_lab.runtime.register import Register
 
     Register(log_dir).remove(source)
-    say(f"{source} is not in the register any more", style="dim")
+    if as_json:
+        emit({"source": source})
+    else:
+        say(f"{source} is not in the register any more", style="dim")
 
 
 @command

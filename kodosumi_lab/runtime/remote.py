@@ -87,8 +87,9 @@ class RemoteFlow:
 
     # -- its form -----------------------------------------------------------------------
 
+    @property
     def elements(self) -> list[dict[str, Any]]:
-        """Elements of its form, as plain data.
+        """Its input form as dicts, which any front end draws; asked of the service each time.
 
         Raises
         ------
@@ -145,7 +146,7 @@ class RemoteFlow:
     def _started(self, answer: Any, reply: httpx.Response) -> Run | ForeignRun:
         errors = answer.get("errors") if isinstance(answer, dict) else None
         if errors:
-            raise InputsError(self.name, _messages(errors))
+            raise _refused(self.name, _messages(errors))
         fid = (answer.get("result") or answer.get("fid")) if isinstance(answer, dict) else None
         if isinstance(fid, dict):
             fid = fid.get("fid")
@@ -158,6 +159,10 @@ class RemoteFlow:
         except (RunNotFound, ValueError):
             return ForeignRun(fid, self, str(log.root))
         return Run(fid, log_dir=log.root)
+
+
+def _refused(flow: str, errors: dict[str, list[str]]) -> InputsError:
+    return InputsError(flow, errors)
 
 
 def _messages(errors: Any) -> dict[str, list[str]]:
@@ -228,7 +233,7 @@ def form_values(flow: str, elements: list[dict[str, Any]], inputs: dict[str, Any
     if unknown:
         known = [name for name, item in fields.items() if item.get("type") not in _NO_INPUTS]
         told = f"is no input of this flow, which takes: {', '.join(known) or 'nothing'}"
-        raise InputsError(flow, {name: [told] for name in unknown})
+        raise _refused(flow, {name: [told] for name in unknown})
     values = {}
     for name, item in fields.items():
         if name in given:

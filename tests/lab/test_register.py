@@ -107,7 +107,9 @@ def test_the_page_about_the_register_runs(lab: Any, monkeypatch: pytest.MonkeyPa
     import re
 
     monkeypatch.chdir(ROOT)
-    source = "\n".join(re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/register.md").read_text(), re.M | re.S))
+    source = "\n".join(
+        re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/register.md").read_text(), re.MULTILINE | re.DOTALL)
+    )
     space: dict[str, Any] = {"__name__": "page"}
     exec(compile(source.replace("flow.launch", "run = flow.launch"), "docs/register.md", "exec"), space)
     assert space["run"].wait(120).status == "finished"

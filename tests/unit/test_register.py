@@ -490,7 +490,7 @@ def town(service: Service) -> RemoteFlow:
 
 def test_a_remote_flow_has_the_services_form(here: Path, serve: Any) -> None:
     flow = town(serve(town_app))
-    assert flow.elements() == ELEMENTS
+    assert flow.elements == ELEMENTS
     assert (flow.author, flow.tags, repr(flow)) == ("Bea", ("towns",), f"<RemoteFlow Look at a town at {flow.url}>")
 
 
@@ -593,7 +593,7 @@ def test_a_token_is_kept_for_its_user_only_and_shown_nowhere(here: Path, serve: 
     assert SECRET not in repr(vars(flow))
     assert SECRET.encode() not in pickle.dumps(flow)
     assert SECRET not in json.dumps(kl.flows().drop("refreshed").to_dicts())
-    assert pickle.loads(pickle.dumps(flow)).elements() == ELEMENTS
+    assert pickle.loads(pickle.dumps(flow)).elements == ELEMENTS
     kl.unregister(url)
     assert SECRET not in (state / "register-tokens.json").read_text()
 
