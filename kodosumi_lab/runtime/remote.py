@@ -81,7 +81,7 @@ class RemoteFlow:
         http = sources.client(self.url, Register(self.log_dir).token(self.source), _TIMEOUT_S)
         own = urlsplit(self.url)
         http.headers["x-kodosumi_user"] = getpass.getuser()
-        http.headers["x-kodosumi_base"] = self.base
+        http.headers["x-kodosumi_base"] = urlsplit(self.base).path
         http.headers["x-kodosumi-url"] = f"{own.scheme}://{own.netloc}"
         return http
 

@@ -97,12 +97,28 @@ def read(source: str, kind: str, *, place: dict[str, Any], token: str | None, ti
 
 
 def client(url: str, token: str | None, timeout_s: float) -> httpx.Client:
-    """HTTP client for a service; a proxy of the environment is not for this machine's own."""
+    """HTTP client for a service: neither the token nor what is entered in a form goes anywhere else.
+
+    A proxy that the environment names is not for this machine's own addresses.
+    """
     import httpx
 
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    own = urlsplit(url).hostname in _LOOPBACK
-    return httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=True, trust_env=not own)
+    own = httpx.URL(url)
+
+    def stay(request: httpx.Request) -> None:
+        there = request.url
+        if (there.scheme, there.host, there.port) != (own.scheme, own.host, own.port):
+            raise ServiceError(url, f"it redirects to {there.scheme}://{there.netloc.decode()}; register that address")
+
+    # the second is how a service of ours that has a key wants it
+    headers = {"authorization": f"Bearer {token}", "x-kodosumi-lab-key": token} if token else {}
+    return httpx.Client(
+        headers=headers,
+        timeout=timeout_s,
+        follow_redirects=True,
+        trust_env=own.host not in _LOOPBACK,
+        event_hooks={"request": [stay]},
+    )
 
 
 def get_json(http: httpx.Client, url: str, **headers: str) -> Any:

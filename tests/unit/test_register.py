@@ -432,6 +432,12 @@ def bad_app(_: list[Service]) -> FastAPI:
         time.sleep(3)
         return {}
 
+    @app.get("/away/openapi.json")
+    def away() -> Any:
+        from fastapi.responses import RedirectResponse
+
+        return RedirectResponse("http://localhost:9/openapi.json")
+
     @app.get("/closed/openapi.json")
     def closed() -> None:
         raise HTTPException(401, "who are you")
@@ -507,7 +513,7 @@ def test_a_launch_sends_what_the_form_would_send(here: Path, serve: Any) -> None
     ]
     headers = service.seen[0]["headers"]
     assert headers["x-kodosumi_user"]
-    assert headers["x-kodosumi_base"] == service.url
+    assert headers["x-kodosumi_base"] == ""
     assert headers["x-kodosumi-url"] == service.url
 
 
