@@ -22,13 +22,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kodosumi_lab.events import CLASS_MIME, JSON_MIME, KIND_ID, STATUSES, TERMINAL, dumps
+from kodosumi_lab.runtime.wire import Row
 
-__all__ = ["History", "Message", "Row", "bundle_of", "producer_of", "run_id_of", "translate"]
+__all__ = ["History", "Message", "bundle_of", "producer_of", "run_id_of", "translate"]
 
 #: Seconds since 1970, where there are any, kind and text.
 Message = tuple[Any, str, str]
-#: Microseconds, code of the kind, agent, payload: see :func:`kodosumi_lab.runtime.log.make_batch`.
-Row = tuple[int, int, str | None, str]
 
 _TEXT = frozenset({"debug", "stdout", "stderr"})
 _SHOWN = {"Markdown": "text/markdown", "HTML": "text/html", "Text": "text/plain"}

@@ -29,10 +29,11 @@ import psutil
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
 from kodosumi_lab.runtime import ownership
-from kodosumi_lab.runtime.history import History, Message, Row, microseconds
+from kodosumi_lab.runtime.history import History, Message, microseconds
 from kodosumi_lab.runtime.layout import Layout
 from kodosumi_lab.runtime.log import Batch, LogWriter, make_batch
 from kodosumi_lab.runtime.query import EventLog
+from kodosumi_lab.runtime.wire import Row
 
 __all__ = ["Imported", "databases", "import_history"]
 

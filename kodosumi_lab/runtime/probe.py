@@ -118,12 +118,8 @@ def described(flow: Flow) -> dict[str, Any]:
 
 
 def _schema(flow: Flow) -> dict[str, Any]:
-    from pydantic.errors import PydanticUserError
-
     try:
-        return flow.inputs.model.model_json_schema()
-    except PydanticUserError:  # an annotation that JSON schema has no word for
-        return {"properties": {name: {} for name in flow.inputs.names}}
+        return flow.inputs.json_schema()
     except FlowError as error:
         return {"error": str(error)}
 

@@ -162,7 +162,7 @@ class RemoteFlow:
 
 
 def _refused(flow: str, errors: dict[str, list[str]]) -> InputsError:
-    return InputsError(flow, errors)
+    return InputsError.of(errors, flow=flow)
 
 
 def _messages(errors: Any) -> dict[str, list[str]]:
@@ -263,6 +263,8 @@ def _initial(item: dict[str, Any]) -> Any:
 def _sent(item: dict[str, Any], value: Any) -> Any:
     if isinstance(value, enum.Enum):
         value = value.value
+    elif hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
     if item.get("type") == "boolean":
         return "on" if value in (True, "on") else None
     if value is None or item.get("type") not in _AS_TEXT:

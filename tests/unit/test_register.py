@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import stat
@@ -19,12 +20,13 @@ import pytest
 import uvicorn
 from conftest import eventually
 from fastapi import FastAPI, HTTPException, Request
+from pydantic import SecretStr
 
 import kodosumi_lab as kl
 from kodosumi_lab.errors import FlowError, LogError, ServiceError
 from kodosumi_lab.runtime import register as register_module
 from kodosumi_lab.runtime import sources
-from kodosumi_lab.runtime.remote import RemoteFlow
+from kodosumi_lab.runtime.remote import RemoteFlow, form_values
 
 COLUMNS = ["name", "source", "kind", "summary", "description", "tags", "author", "organization", "version", "url",
            "entrypoint", "state", "reason", "refreshed"]  # fmt: skip
@@ -341,6 +343,7 @@ ELEMENTS = [
     {"type": "select", "name": "mode", "label": "Mode", "value": None, "option": [
         {"type": "option", "name": "a", "label": "A", "value": False},
         {"type": "option", "name": "b", "label": "B", "value": True}]},
+    {"type": "password", "name": "key", "label": "Key", "value": None},
     {"type": "errors"},
     {"type": "submit", "text": "Go"},
 ]  # fmt: skip
@@ -497,24 +500,32 @@ def town(service: Service) -> RemoteFlow:
 def test_a_remote_flow_has_the_services_form(here: Path, serve: Any) -> None:
     flow = town(serve(town_app))
     assert flow.elements == ELEMENTS
+    assert list(kl.forms.Model.model_validate(flow.elements).fields)[:3] == ["town", "n", "day"]
     assert (flow.author, flow.tags, repr(flow)) == ("Bea", ("towns",), f"<RemoteFlow Look at a town at {flow.url}>")
 
 
 def test_a_launch_sends_what_the_form_would_send(here: Path, serve: Any) -> None:
-    import datetime
-
     service = serve(town_app)
     flow = town(service)
     flow.launch(n=3, day=datetime.date(2026, 11, 22))
-    flow.launch(town="Ulm", deep=False, fast=True, mode="a")
+    flow.launch(town="Ulm", deep=False, fast=True, mode="a", key=SecretStr("k3y"))
     assert [item["values"] for item in service.seen] == [
         {"town": "Bonn", "n": "3", "day": "2026-11-22", "deep": "on", "mode": "b"},
-        {"town": "Ulm", "fast": "on", "mode": "a"},
+        {"town": "Ulm", "fast": "on", "mode": "a", "key": "k3y"},
     ]
     headers = service.seen[0]["headers"]
     assert headers["x-kodosumi_user"]
     assert headers["x-kodosumi_base"] == ""
     assert headers["x-kodosumi-url"] == service.url
+
+
+def test_inputs_of_a_group_may_be_a_dict_of_their_own() -> None:
+    elements = [{"type": "group", "name": "home", "optional": True, "elements": [
+        {"type": "text", "name": "home.street", "value": None}, {"type": "number", "name": "home.n", "value": 1}]}]  # fmt: skip
+    assert form_values("f", elements, {"home": {"street": "x"}}) == {"home": "on", "home.street": "x", "home.n": 1}
+    assert form_values("f", elements, {"home.street": "x"}) == {"home.street": "x", "home.n": 1}
+    with pytest.raises(kl.errors.InputsError, match=r"home\.zip: is no input"):
+        form_values("f", elements, {"home": {"zip": "x"}})
 
 
 def test_inputs_that_do_not_fit_are_told_by_field(here: Path, serve: Any) -> None:
