@@ -19,30 +19,44 @@ if TYPE_CHECKING:
     from kodosumi_lab import forms
     from kodosumi_lab.errors import KodosumiLabError
     from kodosumi_lab.runtime.cluster import connect, disconnect
+    from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
+    from kodosumi_lab.runtime.remote import RemoteFlow
     from kodosumi_lab.runtime.run import Run
     from kodosumi_lab.runtime.tracer import Tracer
 
 __all__ = [
     "Flow",
     "KodosumiLabError",
+    "RemoteFlow",
     "Run",
     "Tracer",
     "__version__",
     "connect",
     "disconnect",
     "events",
+    "find",
     "flow",
+    "flows",
     "forms",
+    "refresh",
+    "register",
     "run",
     "runs",
+    "unregister",
 ]
 
 _HOMES = {
     "KodosumiLabError": "errors",
+    "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",
     "Tracer": "runtime.tracer",
     "connect": "runtime.cluster",
     "disconnect": "runtime.cluster",
+    "find": "runtime.register",
+    "flows": "runtime.register",
+    "refresh": "runtime.register",
+    "register": "runtime.register",
+    "unregister": "runtime.register",
 }
 
 

@@ -15,6 +15,7 @@
     ├── WaitTimeout (TimeoutError)      the wait ended, the run did not
     ├── LockClosed                      somebody answered first, or the lock expired
     ├── ClusterError (ConnectionError)  no Ray cluster, or not the one that owns the run
+    ├── ServiceError (ConnectionError)  an agentic service does not answer, or not as one
     └── LogError (OSError)              the event log cannot be read or written
 
 Messages say what failed, which value, what was expected and what to do next. Every error
@@ -39,6 +40,7 @@ __all__ = [
     "RunLost",
     "RunNotFound",
     "RunTimeout",
+    "ServiceError",
     "SettingsError",
     "WaitTimeout",
 ]
@@ -200,6 +202,32 @@ class LockClosed(KodosumiLabError):
 
 class ClusterError(KodosumiLabError, ConnectionError):
     """There is no Ray cluster, or not the one that owns the run."""
+
+
+class ServiceError(KodosumiLabError, ConnectionError):
+    """An agentic service does not answer, or not as one.
+
+    Attributes
+    ----------
+    url : str
+        The address that was asked.
+    reason : str
+        What is wrong, in one line.
+    status : int or None
+        HTTP status of its answer, where it is an error.
+    """
+
+    def __init__(self, url: str, reason: str, *, status: int | None = None) -> None:
+        self.url = url
+        self.reason = reason
+        self.status = status
+        super().__init__(url, reason)
+
+    def __str__(self) -> str:
+        return f"service at {self.url}: {self.reason}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self.reason), {"status": self.status}
 
 
 class LogError(KodosumiLabError, OSError):

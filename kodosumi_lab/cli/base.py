@@ -68,9 +68,10 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 )
 
 _PANELS = dict.fromkeys(("run", "flows"), "Start")
+_PANELS |= dict.fromkeys(("register", "unregister", "refresh"), "Start")
 _PANELS |= dict.fromkeys(("runs", "show", "logs", "events"), "Look (needs no cluster)")
 _PANELS |= dict.fromkeys(("cancel", "answer"), "Steer")
-_PANELS |= dict.fromkeys(("up", "down", "doctor", "version"), "This machine")
+_PANELS |= dict.fromkeys(("up", "down", "import", "doctor", "version"), "This machine")
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else there.")]
 LogDir = Annotated[
@@ -107,8 +108,9 @@ def command(function: F) -> F:
     told.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()} | {"debug": _Debug}
     # a terminal breaks lines where it wants to
     paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n")]
-    panel = _PANELS[function.__name__]
-    app.command(name=function.__name__, help="\n\n".join(paragraphs), rich_help_panel=panel)(told)
+    name = function.__name__.rstrip("_")  # import is a word of Python's own
+    panel = _PANELS[name]
+    app.command(name=name, help="\n\n".join(paragraphs), rich_help_panel=panel)(told)
     return function
 
 

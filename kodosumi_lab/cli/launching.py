@@ -1,8 +1,7 @@
-"""``run`` and ``flows``: what can be started, and starting it."""
+"""``run``: starting a flow and watching it."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kodosumi_lab.cli.base import Exit, Json, LogDir, UsageError, command, exit_code, prepare_ray
-from kodosumi_lab.cli.output import emit, err, facts, out, renderable, say
+from kodosumi_lab.cli.output import emit, err, out, renderable, say
 from kodosumi_lab.errors import (
     ClusterError,
     FlowError,
@@ -27,17 +26,15 @@ from kodosumi_lab.errors import (
     RunTimeout,
     WaitTimeout,
 )
-from kodosumi_lab.flow import Flow, entrypoint_of, load
+from kodosumi_lab.flow import Flow, load
 
 if TYPE_CHECKING:
     from kodosumi_lab.cli.following import LiveView
     from kodosumi_lab.runtime.run import Run
 
-__all__ = ["flows", "run"]
+__all__ = ["run"]
 
 _TWICE_S = 2.0
-_GROUP = "kodosumi_lab.flows"
-_HERE = str(Path(__file__).parents[1])
 
 
 @command
@@ -90,31 +87,22 @@ def run(
 
 
 def _load(entrypoint: str) -> Flow:
-    _import_from_here()
+    import_from_here()
     try:
         return load(entrypoint)
     except KodosumiLabError:
         raise
     except Exception as error:  # whatever somebody's module raises while it is imported
-        raise FlowError(f"{entrypoint.partition(':')[0]} cannot be imported:\n{_theirs(error)}") from error
+        from kodosumi_lab.runtime.probe import author_traceback
+
+        raise FlowError(f"{entrypoint.partition(':')[0]} cannot be imported:\n{author_traceback(error)}") from error
 
 
-def _import_from_here() -> None:
+def import_from_here() -> None:
+    """Let modules of the current directory be found."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-
-
-def _theirs(error: BaseException) -> str:
-    """Traceback of an error from its own module on, without the way there."""
-    import traceback
-
-    def ours(name: str) -> bool:
-        return name.startswith(("<frozen importlib", _HERE)) or "importlib" in name
-
-    frames = traceback.extract_tb(error.__traceback__)
-    kept = [frame for frame in frames if not ours(frame.filename)]
-    return "".join([*traceback.format_list(kept), *traceback.format_exception_only(error)]).rstrip()
 
 
 def _inputs(flow: Flow, values: list[str], source: str | None) -> dict[str, Any]:
@@ -287,111 +275,3 @@ def code_of(run_id: str, status: str) -> Exit:
         return Exit.OK
     kinds = {"cancelled": RunCancelled, "timeout": RunTimeout, "lost": RunLost}
     return exit_code(kinds.get(status, RunFailed)(run_id, status, ""))
-
-
-# -- flows ------------------------------------------------------------------------------
-
-
-@command
-def flows(
-    modules: Annotated[
-        list[str] | None, typer.Argument(metavar="MODULE", help="Modules to import; a package with all of its own.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """List the flows of modules, or of installed packages.
-
-    Without arguments: the entry points of group `kodosumi_lab.flows`.
-
-    Example: kodosumi-lab flows examples.flows
-    """
-    from rich.text import Text
-
-    prepare_ray()
-    _import_from_here()
-    found, failed = _found_in(modules) if modules else _installed()
-    rows = [_about(flow) for flow in found]
-    if as_json:
-        emit({"flows": rows, "failed": failed})
-    else:
-        for row in rows:
-            head = Text(row["name"], style="bold")
-            head.append(f"  {row['entrypoint'] or ''}", style="not bold cyan")
-            head.append("".join(f"  #{tag}" for tag in row["tags"]), style="not bold dim")
-            out().print(head, soft_wrap=True)
-            out().print(facts([("  ", row["summary"]), ("  ", _signature(row["inputs"]))]))
-        if not rows and not failed:
-            where = "in these modules" if modules else f"registered as entry points of group {_GROUP}; name a module"
-            say(f"no flows {where}", style="dim")
-    for source, reason in failed.items():
-        say(f"{source}: {reason}", style="red")
-    if failed and not rows:
-        raise typer.Exit(Exit.USAGE)
-
-
-def _found_in(modules: list[str]) -> tuple[list[Flow], dict[str, str]]:
-    import pkgutil
-
-    found: dict[int, Flow] = {}
-    failed: dict[str, str] = {}
-    queue = list(modules)
-    while queue:
-        name = queue.pop(0)
-        try:
-            module = importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - whatever somebody's module raises while it is imported
-            failed[name] = _theirs(error)
-            continue
-        found |= {id(value): value for value in vars(module).values() if isinstance(value, Flow)}
-        queue += [f"{name}.{part.name}" for part in pkgutil.iter_modules(getattr(module, "__path__", []))]
-    return list(found.values()), failed
-
-
-def _installed() -> tuple[list[Flow], dict[str, str]]:
-    from importlib.metadata import entry_points
-
-    found: dict[int, Flow] = {}
-    failed: dict[str, str] = {}
-    for entry in entry_points(group=_GROUP):
-        try:
-            value = entry.load()
-        except Exception as error:  # noqa: BLE001 - whatever an installed package raises while it is imported
-            failed[f"{entry.name} = {entry.value}"] = _theirs(error)
-            continue
-        values = [value] if isinstance(value, Flow) else vars(value).values()
-        found |= {id(item): item for item in values if isinstance(item, Flow)}
-    return list(found.values()), failed
-
-
-def _about(flow: Flow) -> dict[str, Any]:
-    return {
-        "name": flow.name,
-        "entrypoint": entrypoint_of(flow),
-        "summary": flow.options.summary,
-        "tags": list(flow.options.tags),
-        "author": flow.options.author,
-        "version": flow.options.version,
-        "inputs": _schema(flow),
-    }
-
-
-def _schema(flow: Flow) -> dict[str, Any]:
-    from pydantic.errors import PydanticUserError
-
-    try:
-        return flow.inputs.model.model_json_schema()
-    except PydanticUserError:  # an annotation that JSON schema has no word for
-        return {"properties": {name: {} for name in flow.inputs.names}}
-    except FlowError as error:
-        return {"error": str(error)}
-
-
-def _signature(schema: dict[str, Any]) -> str:
-    if "error" in schema:
-        return str(schema["error"])
-    parts = []
-    for name, item in schema.get("properties", {}).items():
-        kinds = [str(option.get("type", "any")) for option in item.get("anyOf", [item])]
-        default = f" = {json.dumps(item['default'], ensure_ascii=False)}" if "default" in item else ""
-        parts.append(f"{name}: {' | '.join(kinds)}{default}")
-    return ", ".join(parts) or "no inputs"

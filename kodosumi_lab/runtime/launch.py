@@ -19,6 +19,9 @@ from kodosumi_lab.runtime.run import Run
 
 __all__ = ["launch", "rerun"]
 
+#: In the ``meta`` of an imported run: what is true of that run only.
+_OF_THE_RUN = ("fid", "imported")
+
 
 def launch(flow: Flow, inputs: dict[str, Any]) -> Run:
     """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`."""
@@ -61,7 +64,8 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
             f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
             "launch it from where its flow is defined"
         )
-    return _submit({**meta, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env)
+    kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
+    return _submit({**kept, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env)
 
 
 def _known(meta: dict[str, Any]) -> Flow | None:

@@ -34,7 +34,8 @@ ROWS = [
         "runtime.segment",
         "runtime.sealing",
     ],
-    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow"],
+    ["runtime.history"],
+    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow", "runtime.importing"],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link"],
     ["runtime.spooling"],
     [
@@ -47,6 +48,7 @@ ROWS = [
         "runtime.background",
     ],
     ["runtime.elsewhere", "runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading"],
+    ["runtime.probe", "runtime.sources", "runtime.remote", "runtime.register"],
     ["cli"],
 ]
 
