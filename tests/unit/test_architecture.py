@@ -34,7 +34,7 @@ ROWS = [
         "runtime.segment",
         "runtime.sealing",
     ],
-    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow"],
+    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow", "runtime.files", "runtime.uploads"],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link"],
     ["runtime.spooling"],
     [
@@ -46,7 +46,7 @@ ROWS = [
         "runtime.cluster",
         "runtime.background",
     ],
-    ["runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading"],
+    ["runtime.run", "runtime.waiting", "runtime.snapshot", "runtime.launch", "runtime.reading", "runtime.run_files"],
     ["cli"],
 ]
 
