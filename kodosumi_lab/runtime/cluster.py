@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -314,6 +314,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
     import ray
 
     from kodosumi_lab.runtime.dispatcher import DispatcherActor
+    from kodosumi_lab.runtime.files import Limits
     from kodosumi_lab.runtime.spooler import SpoolerActor
 
     detached: dict[str, Any] = {
@@ -337,6 +338,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
                 owner,
                 home.address,
                 {key: getattr(asked, key) for key in ("segment_bytes", "segment_age_s", "trailing_s")},
+                {"limits": asdict(Limits.of(asked)), "direct": asked.files_direct},
             )
         )
         keys = ("slots", "warm_runners", "runner_max_runs", "cancel_grace_s", "min_free_memory")

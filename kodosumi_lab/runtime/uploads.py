@@ -152,8 +152,7 @@ class Uploads:
 
     def init_batch(self) -> str:
         """Begin a batch; its id."""
-        if self._clock() - self._swept > min(_SWEEP_S, self.limits.expiry_s):
-            self.expire()
+        self.sweep()
         batch_id = secrets.token_hex(16)
         self._disk.mkdir(self._root / batch_id)
         return batch_id
@@ -367,6 +366,11 @@ class Uploads:
             self._drop(folder)
         with self._lock:
             self._tallies.pop(batch_id, None)
+
+    def sweep(self) -> None:
+        """:meth:`expire`, if that was not done lately."""
+        if self._clock() - self._swept > min(_SWEEP_S, self.limits.expiry_s):
+            self.expire()
 
     def expire(self) -> int:
         """Drop what has been left alone for too long, halves of files and removed files included; how many."""

@@ -35,7 +35,7 @@ ROWS = [
         "runtime.sealing",
     ],
     ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow", "runtime.files", "runtime.uploads"],
-    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link"],
+    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs"],
     ["runtime.spooling"],
     [
         "runtime.sender",
