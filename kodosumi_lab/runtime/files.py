@@ -5,8 +5,8 @@ not whole yet, or on its way out, lies under a random name in ``<log>/state/uplo
 enters or leaves by one rename: half a file is never visible. Files are replaced, never
 changed in place, so whoever has one open reads it to its end.
 
-A name stays below its root: ``..``, absolute paths, drive letters and links are refused,
-and links that somebody puts there are neither listed nor followed.
+Names stay below their root, see :mod:`kodosumi_lab.runtime.filenames`; links that somebody
+puts there are neither listed nor followed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
 import stat
 import uuid
@@ -26,23 +25,16 @@ from typing import TYPE_CHECKING, BinaryIO, TypedDict
 from kodosumi_lab.errors import FileNameError, FileTooLarge
 from kodosumi_lab.events import run_date
 from kodosumi_lab.runtime.disk import Disk
+from kodosumi_lab.runtime.filenames import ROOTS, clean_name, split_path
 from kodosumi_lab.runtime.layout import Layout
 
 if TYPE_CHECKING:
     from kodosumi_lab.settings import Settings
 
-__all__ = ["CHUNK_BYTES", "ROOTS", "FileInfo", "Limits", "RunFiles", "clean_name", "remove_tree", "split_path", "stage"]
-
-ROOTS = ("in", "out")
+__all__ = ["CHUNK_BYTES", "FileInfo", "Limits", "RunFiles", "remove_tree", "stage"]
 
 #: What is read, copied or sent in one piece: large enough for disks and networks, small enough for memory.
 CHUNK_BYTES = 4 * 2**20
-
-# Linux: 255 bytes a part, 4096 a path, of which the log directory needs its share.
-_PART_BYTES = 255
-_NAME_BYTES = 2048
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class FileInfo(TypedDict):
@@ -86,58 +78,6 @@ class Limits:
             raise FileTooLarge(
                 f"a file may have {self.file_bytes:,} bytes (setting file_bytes), this one has more: {path}"
             )
-
-
-def clean_name(name: str) -> str:
-    """A file's name below its root, as it is kept: parts joined by ``/``.
-
-    Raises
-    ------
-    FileNameError
-        It would lead elsewhere, or could not be kept on every machine as it is.
-    """
-    fault = _fault(name)
-    parts = [part for part in str(name).split("/") if part not in ("", ".")]
-    if fault is None and not parts:
-        fault = "is empty"
-    if fault is not None:
-        raise FileNameError(f"a file's name {fault}; expected a relative one such as folder/file.txt: {name!r}")
-    return "/".join(parts)
-
-
-def _fault(name: str) -> str | None:
-    if not isinstance(name, str):
-        return f"is a {type(name).__name__}"
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        return "is not valid text"
-    parts = name.split("/")
-    checks = (
-        (bool(_CONTROL.search(name)), "has a control character"),
-        ("\\" in name, "has a backslash"),
-        (name.startswith("/"), "is absolute"),
-        (".." in parts, "leads upwards"),
-        (any(_DRIVE.match(part) for part in parts), "has a drive letter"),
-        (size > _NAME_BYTES, f"is longer than {_NAME_BYTES} bytes"),
-        (any(len(part.encode()) > _PART_BYTES for part in parts), f"has a part longer than {_PART_BYTES} bytes"),
-    )
-    return next((words for hit, words in checks if hit), None)
-
-
-def split_path(path: str) -> tuple[str, str]:
-    """Root and name of ``in/a.txt``; the name is empty for a root itself. ``/in/a.txt`` is the same.
-
-    Raises
-    ------
-    FileNameError
-        It starts with neither root, or the name cannot be one.
-    """
-    root, _, name = str(path).removeprefix("/").partition("/")
-    if root not in ROOTS:
-        raise FileNameError(f"a path starts with in/ (given to the run) or out/ (delivered by it): {path!r}")
-    name = name.rstrip("/")
-    return root, clean_name(name) if name else ""
 
 
 def stage(disk: Disk, target: Path, parts: Iterable[bytes], limits: Limits, path: str) -> int:

@@ -18,8 +18,8 @@ from kodosumi_lab.errors import ClusterError, FlowError, InputsError
 from kodosumi_lab.flow import Flow, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.runtime import cluster, console, home
+from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.files import FileInfo
-from kodosumi_lab.runtime.fs import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 from kodosumi_lab.errors import ClusterError, FileNameError
 from kodosumi_lab.events import KIND_ID, dumps
 from kodosumi_lab.runtime import cluster, home
-from kodosumi_lab.runtime.files import FileInfo, Limits, clean_name
-from kodosumi_lab.runtime.fs import Desk, RemoteDesk, desk_at, download, gather
+from kodosumi_lab.runtime.desk import Desk, RemoteDesk, desk_at, download, gather
+from kodosumi_lab.runtime.filenames import clean_name
+from kodosumi_lab.runtime.files import FileInfo, Limits
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,7 +46,7 @@ def desk_of(log_dir: str) -> Desk | RemoteDesk:
     """
     held = _held(log_dir)
     if held is not None:
-        from kodosumi_lab.runtime.spooler import SpoolerSender
+        from kodosumi_lab.runtime.sender import SpoolerSender
 
         return desk_at(log_dir, SpoolerSender(held.spooler, held.home.to_dict()).files)
     if not Path(log_dir).is_dir():

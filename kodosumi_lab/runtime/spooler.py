@@ -47,7 +47,7 @@ class SpoolerActor:
     settings
         ``segment_bytes``, ``segment_age_s``, ``trailing_s``.
     files
-        ``limits`` of runs' files, and ``direct``: see :class:`kodosumi_lab.runtime.fs.Desk`.
+        ``limits`` of runs' files, and ``direct``: see :class:`kodosumi_lab.runtime.desk.Desk`.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class SpoolerActor:
         settings: dict[str, Any],
         files: dict[str, Any] | None = None,
     ) -> None:
+        from kodosumi_lab.runtime.desk import Desk
         from kodosumi_lab.runtime.files import Limits
-        from kodosumi_lab.runtime.fs import Desk
         from kodosumi_lab.runtime.spooling import Spooling
 
         said = files or {}

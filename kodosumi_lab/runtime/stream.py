@@ -62,7 +62,7 @@ class Sender:
         raise NotImplementedError
 
     def files(self, verb: str, *args: Any) -> Any:
-        """Ask the desk beside the log, see :class:`kodosumi_lab.runtime.fs.Desk`."""
+        """Ask the desk beside the log, see :class:`kodosumi_lab.runtime.desk.Desk`."""
         raise NotImplementedError
 
 

@@ -326,7 +326,8 @@ class Tracer:
 
     def fs_sync(self) -> FileSystem:
         """:meth:`fs` for synchronous flows and Ray tasks."""
-        from kodosumi_lab.runtime.fs import FileSystem, desk_at
+        from kodosumi_lab.runtime.desk import desk_at
+        from kodosumi_lab.runtime.fs import FileSystem
 
         here = home.get()
         return FileSystem(

@@ -34,7 +34,17 @@ ROWS = [
         "runtime.segment",
         "runtime.sealing",
     ],
-    ["runtime.log", "runtime.ownership", "runtime.query", "runtime.follow", "runtime.files", "runtime.uploads"],
+    [
+        "runtime.log",
+        "runtime.ownership",
+        "runtime.query",
+        "runtime.follow",
+        "runtime.filenames",
+        "runtime.files",
+        "runtime.upload_value",
+        "runtime.uploads",
+        "runtime.desk",
+    ],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs"],
     ["runtime.spooling"],
     [

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from logkit import BadDisk, FastDisk, Stop, new_run
 
 from kodosumi_lab.errors import FileNameError, FileTooLarge
-from kodosumi_lab.runtime.files import Limits, RunFiles, clean_name, split_path
+from kodosumi_lab.runtime.filenames import clean_name, split_path
+from kodosumi_lab.runtime.files import Limits, RunFiles
 from kodosumi_lab.runtime.layout import Layout
 
 

@@ -15,8 +15,9 @@ from logkit import new_run
 from kodosumi_lab.errors import FileNameError, FileTooLarge, UploadError, UploadNotFound
 from kodosumi_lab.runtime import fs as fs_module
 from kodosumi_lab.runtime import ownership
+from kodosumi_lab.runtime.desk import Desk, RemoteDesk, desk_at, gather
 from kodosumi_lab.runtime.files import CHUNK_BYTES, Limits
-from kodosumi_lab.runtime.fs import AsyncFileSystem, Desk, FileSystem, RemoteDesk, desk_at, gather
+from kodosumi_lab.runtime.fs import AsyncFileSystem, FileSystem
 from kodosumi_lab.runtime.layout import Layout
 
 
