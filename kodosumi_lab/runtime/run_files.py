@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
 from kodosumi_lab.errors import ClusterError, FileNameError
 from kodosumi_lab.events import KIND_ID, dumps
-from kodosumi_lab.runtime import cluster, home
+from kodosumi_lab.runtime import cluster, home, wire
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk, desk_at, download, gather
 from kodosumi_lab.runtime.filenames import clean_name
 from kodosumi_lab.runtime.files import FileInfo, Limits
@@ -232,13 +232,11 @@ class FileList(Sequence[FileInfo]):
             return
         import ray
 
-        from kodosumi_lab.runtime.log import make_batch
         from kodosumi_lab.runtime.run import event_log
 
         attempt, producer = event_log(self._log_dir).run(self._run_id)["attempt"], secrets.randbits(64)
         row = (time.time_ns() // 1000, KIND_ID["upload"], None, dumps({"files": infos}))
-        batch = make_batch(self._run_id, attempt, producer, 0, [row])
-        ray.get(held.spooler.append.remote(self._run_id, attempt, producer, 0, bytes(batch.ipc)))
+        ray.get(held.spooler.append.remote(self._run_id, attempt, producer, 0, wire.encode([row])))
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with everything in it.
