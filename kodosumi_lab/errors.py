@@ -14,6 +14,10 @@
     ├── RunClosed                       the run has ended or a newer attempt took over; nothing more is written
     ├── WaitTimeout (TimeoutError)      the wait ended, the run did not
     ├── LockClosed                      somebody answered first, or the lock expired
+    ├── FileNameError (ValueError)      a file's name leads out of its run's files
+    ├── FileTooLarge (ValueError)       a file, or a run's files together, would be over the limit
+    ├── UploadError (ValueError)        an upload cannot go on like this: chunks are missing, or it is complete
+    ├── UploadNotFound (LookupError)    no upload or batch of that id, or not any more
     ├── ClusterError (ConnectionError)  no Ray cluster, or not the one that owns the run
     ├── ServiceError (ConnectionError)  an agentic service does not answer, or not as one
     └── LogError (OSError)              the event log cannot be read or written
@@ -29,6 +33,8 @@ from typing import Any
 __all__ = [
     "ClusterError",
     "DamagedFileWarning",
+    "FileNameError",
+    "FileTooLarge",
     "FlowError",
     "InputsError",
     "KodosumiLabError",
@@ -42,6 +48,8 @@ __all__ = [
     "RunTimeout",
     "ServiceError",
     "SettingsError",
+    "UploadError",
+    "UploadNotFound",
     "WaitTimeout",
 ]
 
@@ -198,6 +206,35 @@ class LockClosed(KodosumiLabError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class FileNameError(KodosumiLabError, ValueError):
+    """A file's name leads out of its run's files, or could not be kept as it is."""
+
+
+class FileTooLarge(KodosumiLabError, ValueError):
+    """A file, or all files of a run together, would be over the configured limit."""
+
+
+class UploadError(KodosumiLabError, ValueError):
+    """An upload cannot go on like this.
+
+    Attributes
+    ----------
+    missing : dict[str, list[int]]
+        Chunks that have not arrived, by file name; empty when it is something else.
+    """
+
+    def __init__(self, message: str, missing: dict[str, list[int]] | None = None) -> None:
+        self.missing = missing or {}
+        super().__init__(message, self.missing)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UploadNotFound(KodosumiLabError, LookupError):
+    """There is no upload or batch of that id: it was never begun, was cancelled, or has expired."""
 
 
 class ClusterError(KodosumiLabError, ConnectionError):

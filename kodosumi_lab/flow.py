@@ -186,7 +186,9 @@ class Flow:
         Parameters
         ----------
         **inputs
-            By name, as the flow's signature says.
+            By name, as the flow's signature says. Where the flow itself has no input called
+            ``files``, that name gives files along: a path, several, or a mapping of names to
+            paths, folders included. They are in the run's ``in/`` before it starts.
 
         Returns
         -------

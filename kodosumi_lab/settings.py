@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     buffer_events: int = Field(100_000, ge=1, description="events an emitter keeps until acknowledged")
     buffer_bytes: int = Field(32 * 2**20, ge=4096, description="bytes an emitter keeps until acknowledged")
 
+    file_bytes: int = Field(4 * 2**30, ge=0, description="largest file that a run takes or delivers")
+    run_files_bytes: int = Field(16 * 2**30, ge=0, description="largest sum of a run's files")
+    upload_expiry_h: float = Field(24.0, gt=0, description="hours without a chunk after which an upload is dropped")
+    files_direct: bool = Field(True, description="on the log's machine work on files directly, not through the Spooler")
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -17,7 +17,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -322,6 +322,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
     import ray
 
     from kodosumi_lab.runtime.dispatcher import DispatcherActor
+    from kodosumi_lab.runtime.files import Limits
     from kodosumi_lab.runtime.spooler import SpoolerActor
 
     detached: dict[str, Any] = {
@@ -345,6 +346,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
                 home.owner,
                 home.address,
                 {key: getattr(asked, key) for key in ("segment_bytes", "segment_age_s", "trailing_s")},
+                {"limits": asdict(Limits.of(asked)), "direct": asked.files_direct},
             )
         )
         keys = ("slots", "warm_runners", "runner_max_runs", "cancel_grace_s", "min_free_memory")

@@ -141,6 +141,7 @@ class DispatcherActor:
         order
             ``run_id, meta, inputs`` (JSON values), ``secrets, code, runtime_env`` (with the values
             that `meta` leaves out) and ``producer``, drawn by the caller: a repeated call is recognised.
+            ``files`` tells what lies in the run's ``in/`` already.
 
         Returns
         -------
@@ -169,6 +170,8 @@ class DispatcherActor:
             (now, KIND_ID["inputs"], None, inputs),
             (now, KIND_ID["status"], None, dumps({"status": "starting", "reason": reason})),
         ]
+        if order.get("files"):  # behind meta and inputs, whose places are known
+            rows.insert(2, (now, KIND_ID["upload"], None, dumps({"files": order["files"]})))
         await self._append_rows(run_id, 1, order["producer"], rows)
         if run_id not in self._jobs:
             self._jobs[run_id] = job

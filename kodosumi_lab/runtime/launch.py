@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
 import secrets
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from uuid_utils import uuid7
@@ -15,7 +18,10 @@ from kodosumi_lab.errors import ClusterError, FlowError, InputsError
 from kodosumi_lab.flow import Flow, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.runtime import cluster, console, home
+from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
+from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.run_files import desk_of, sources_of
 
 __all__ = ["launch", "rerun"]
 
@@ -23,15 +29,45 @@ __all__ = ["launch", "rerun"]
 _OF_THE_RUN = ("fid", "imported")
 
 
-def launch(flow: Flow, inputs: dict[str, Any]) -> Run:
-    """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`."""
+#: What brings a run's files to ``in/``: called with the desk and the run's id, answers what the run then has.
+Bring = Callable[[Desk | RemoteDesk, str], list[FileInfo]]
+
+
+def launch(flow: Flow, inputs: dict[str, Any], *, files: Any = None, batches: Sequence[str] = ()) -> Run:
+    """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`.
+
+    Parameters
+    ----------
+    flow, inputs
+        What to run, with what.
+    files
+        Local files for ``in/``, see :func:`kodosumi_lab.runtime.run_files.sources_of`. Left out, it is taken
+        from an input of that name, if the flow itself has no such input.
+    batches
+        Uploads for ``in/``, see :class:`kodosumi_lab.runtime.uploads.Uploads`.
+    """
+    if files is None and "files" in inputs and not _has_input(flow, "files"):
+        inputs = dict(inputs)
+        files = inputs.pop("files")
     checked = flow.inputs.validate(inputs)
     code = _code(flow)
-    return _submit(_meta(flow, code), code, checked, flow.options.runtime_env)
+    sources = sources_of(files) if files is not None else {}
+
+    def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
+        found = desk.put(run_id, "in", sources)[1] if sources else []
+        return found + [info for batch_id in batches for info in desk.complete(run_id, batch_id, "in")]
+
+    return _submit(_meta(flow, code), code, checked, flow.options.runtime_env, bring if sources or batches else None)
+
+
+def _has_input(flow: Flow, name: str) -> bool:
+    model = flow.inputs.model
+    known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
+    return name in known or name == flow.inputs.whole or model.model_config.get("extra") == "allow"
 
 
 def rerun(run: Run, changes: dict[str, Any]) -> Run:
-    """Start a new run of the same flow with the same inputs but for `changes`.
+    """Start a new run of the same flow with the same inputs but for `changes`, and with what is in its ``in/``.
 
     Raises
     ------
@@ -64,8 +100,20 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
             f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
             "launch it from where its flow is defined"
         )
+    bring = _inherit(run) if run.files.ls("in") else None
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
-    return _submit({**kept, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env)
+    return _submit({**kept, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env, bring)
+
+
+def _inherit(run: Run) -> Bring:
+    def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
+        if run.log_dir == cluster.connection().home.log_dir:
+            return desk.inherit(run_id, run.id)
+        with tempfile.TemporaryDirectory() as folder:  # from another log
+            run.files.download(folder, "in")
+            return desk.put(run_id, "in", gather(folder))[1]
+
+    return bring
 
 
 def _known(meta: dict[str, Any]) -> Flow | None:
@@ -149,11 +197,18 @@ def _provenance() -> dict[str, Any]:
     }
 
 
-def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs, runtime_env: dict[str, Any] | None) -> Run:
+def _submit(
+    meta: dict[str, Any],
+    code: dict[str, Any],
+    checked: Inputs,
+    runtime_env: dict[str, Any] | None,
+    bring: Bring | None = None,
+) -> Run:
     held = cluster.connection()
     import ray
 
     run_id = str(uuid7())
+    files = _bring(bring, held.home.log_dir, run_id) if bring is not None else []
     order = {
         "run_id": run_id,
         "meta": meta,
@@ -162,6 +217,7 @@ def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs, runtime
         "code": code,
         "runtime_env": runtime_env,
         "producer": secrets.randbits(64),
+        "files": files,
     }
     try:
         ray.get(held.dispatcher.launch.remote(order))
@@ -171,3 +227,14 @@ def _submit(meta: dict[str, Any], code: dict[str, Any], checked: Inputs, runtime
             f"{held.home.address} does not answer ({' '.join(str(error).split())[:200]})"
         ) from error
     return Run(run_id, log_dir=held.home.log_dir)
+
+
+def _bring(bring: Bring, log_dir: str, run_id: str) -> list[FileInfo]:
+    """The files are there before the run is: it never starts without them."""
+    desk = desk_of(log_dir)
+    try:
+        return bring(desk, run_id)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            desk.clear(run_id)
+        raise

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kodosumi_lab.events import run_date
+
 __all__ = ["Layout", "SegmentName", "parse_segment"]
 
 _NAME = re.compile(r"([0-9a-z]+)-(\d{8})")
@@ -73,6 +75,15 @@ class Layout:
     def artifact(self, date: str, sha256: str) -> Path:
         """Payload kept beside the log."""
         return self.root / "artifacts" / f"date={date}" / sha256
+
+    def files(self, run_id: str) -> Path:
+        """Files of a run: ``in`` and ``out``."""
+        return self.root / "files" / f"date={run_date(run_id)}" / run_id
+
+    @property
+    def uploads(self) -> Path:
+        """Everything that is half a file: uploads on their way in, removed files on their way out."""
+        return self.state / "uploads"
 
     def hot_segments(self, owner: str | None = None) -> list[SegmentName]:
         """Hot segments there are now, in order; of one owner or of all."""

@@ -24,7 +24,9 @@ CONTROL = frozenset({"meta", "status", "error", "final", "lock", "lease"})
 TAKEN = ("waiting for Ray", "waiting for its process", r"attempt \d+ ended")
 
 #: Kinds that Ray tasks of a run may still add for a while after it has ended.
-TRAILING = frozenset({"debug", "stdout", "stderr", "action", "result", "metric", "span", "log", "agent", "progress"})
+TRAILING = frozenset(
+    {"debug", "stdout", "stderr", "action", "result", "metric", "span", "log", "agent", "progress", "upload"}
+)
 
 _PREVIEW = 200
 

@@ -24,9 +24,8 @@ from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import KIND_ID, dumps
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.layout import Layout
-from kodosumi_lab.runtime.log import LogWriter, make_batch
 
-__all__ = ["Claim", "Owner", "adopt", "claim", "here", "is_gone", "owners"]
+__all__ = ["Claim", "Owner", "adopt", "claim", "here", "is_gone", "is_here", "owners"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,13 @@ def owners(layout: Layout) -> list[Owner]:
         with contextlib.suppress(OSError, ValueError, TypeError):
             result.append(Owner(**json.loads(path.read_text())))
     return result
+
+
+def is_here(layout: Layout, owner: str) -> bool:
+    """Whether this directory is the one that the owner writes, and its machine is this one."""
+    return any(
+        found.owner == owner and found.host == platform.node() and found.boot == _boot_id() for found in owners(layout)
+    )
 
 
 class Claim:
@@ -169,6 +175,8 @@ def adopt(layout: Layout, owner: str, *, disk: Disk | None = None) -> list[str]:
     LogError
         Its writer is alive, or the log cannot be written.
     """
+    from kodosumi_lab.runtime.log import LogWriter, make_batch  # pyarrow: not for whoever only asks where a log is
+
     held = claim(layout, owner)
     try:
         writer = LogWriter(layout.root, owner, disk=disk)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from kodosumi_lab.runtime.follow import Event
     from kodosumi_lab.runtime.query import EventLog
+    from kodosumi_lab.runtime.run_files import FileList
 
 __all__ = ["Run", "event_log"]
 
@@ -287,6 +288,13 @@ class Run:
     def locks(self) -> list[dict[str, Any]]:
         """Its open locks: ``lid, name, ts, expires``."""
         return list(self._row()["locks"])
+
+    @property
+    def files(self) -> FileList:
+        """Its files: ``in/`` was given to it, ``out/`` is what its flow delivered."""
+        from kodosumi_lab.runtime.run_files import FileList
+
+        return FileList(self.id, self.log_dir)
 
     # -- acting on it -----------------------------------------------------------------
 

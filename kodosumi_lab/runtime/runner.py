@@ -173,6 +173,9 @@ class RunnerActor:
                 failure = None
             except BaseException as error:  # noqa: BLE001 - whatever the flow raised is its outcome
                 failure = error
+        fs = sys.modules.get("kodosumi_lab.runtime.fs")
+        if fs is not None:  # the flow has used files
+            fs.drop_downloads(job["run_id"])
         if stream.closed is not None:
             raise RunClosed(stream.closed)
         if failure is None:

@@ -91,3 +91,10 @@ class SpoolerSender(Sender):
         """Wait for the answer to a lock."""
         answer: str | None = ray.get(self.actor.wait_lease.remote(run_id, lid))
         return answer
+
+    def files(self, verb: str, *args: Any) -> Any:
+        """Ask the desk beside the log; its errors are raised as they are."""
+        try:
+            return ray.get(self.actor.files.remote(verb, *args))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None

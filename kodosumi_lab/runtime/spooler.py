@@ -18,6 +18,7 @@ import json
 import secrets
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import LockClosed
@@ -45,10 +46,26 @@ class SpoolerActor:
         Address of the cluster, for others to judge whether it is alive.
     settings
         ``segment_bytes``, ``segment_age_s``, ``trailing_s``.
+    files
+        ``limits`` of runs' files, and ``direct``: see :class:`kodosumi_lab.runtime.desk.Desk`.
     """
 
-    def __init__(self, log_dir: str, owner: str, address: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        log_dir: str,
+        owner: str,
+        address: str,
+        settings: dict[str, Any],
+        files: dict[str, Any] | None = None,
+    ) -> None:
+        from kodosumi_lab.runtime.desk import Desk
+        from kodosumi_lab.runtime.files import Limits
         from kodosumi_lab.runtime.spooling import Spooling
+
+        said = files or {}
+        self._desk = Desk(log_dir, Limits(**said.get("limits", {})), owner=owner, direct=said.get("direct", True))
+        # threads of their own: a slow upload must not stand before the payloads of events
+        self._file_threads = ThreadPoolExecutor(2, thread_name_prefix="files")
 
         self._incarnation = secrets.token_hex(8)
         self._changes: deque[dict[str, Any]] = deque(maxlen=_CHANGES)
@@ -212,6 +229,10 @@ class SpoolerActor:
     async def read(self, run_id: str, after: int) -> bytes:
         """Events of a run with ``seq > after`` as an Arrow IPC stream, for readers on other nodes."""
         return await asyncio.to_thread(self._spooling.read, run_id, after)
+
+    async def files(self, verb: str, *args: Any) -> Any:
+        """Files of runs, for processes that are not on this machine."""
+        return await asyncio.get_running_loop().run_in_executor(self._file_threads, self._desk.call, verb, args)
 
     async def health(self) -> dict[str, Any]:
         """What people ask when something is slow: waiting batches, trouble, segments, open runs."""

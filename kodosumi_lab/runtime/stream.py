@@ -45,7 +45,7 @@ Answer = tuple[str | None, int | None]
 
 
 class Sender:
-    """How a stream reaches the Spooler. Both calls block until the answer is there."""
+    """How a stream reaches the Spooler. All calls block until the answer is there."""
 
     def append(
         self, run_id: str, attempt: int, producer: int, first: int, data: bytes
@@ -59,6 +59,10 @@ class Sender:
 
     def wait_lease(self, run_id: str, lid: str) -> str | None:
         """Payload of the lease that closes a lock; None when the run ends first."""
+        raise NotImplementedError
+
+    def files(self, verb: str, *args: Any) -> Any:
+        """Ask the desk beside the log, see :class:`kodosumi_lab.runtime.desk.Desk`."""
         raise NotImplementedError
 
 

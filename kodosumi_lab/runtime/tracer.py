@@ -20,12 +20,15 @@ import traceback
 import weakref
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import LockClosed
 from kodosumi_lab.events import KIND_ID, dumps, encode
-from kodosumi_lab.runtime import console
+from kodosumi_lab.runtime import console, home
 from kodosumi_lab.runtime.stream import EventStream, Sender
+
+if TYPE_CHECKING:
+    from kodosumi_lab.runtime.fs import AsyncFileSystem, FileSystem
 
 __all__ = ["Sent", "Span", "Tracer", "open_stream"]
 
@@ -309,6 +312,29 @@ class Tracer:
         """:meth:`flush` that leaves the event loop free."""
         console.flush()
         await self.stream.aflush(timeout_s)
+
+    # -- files ------------------------------------------------------------------------
+
+    def fs(self) -> AsyncFileSystem:
+        """The run's files: ``await tracer.fs()`` or ``async with tracer.fs() as fs``.
+
+        ``in/`` holds what the person gave, ``out/`` what the flow delivers.
+        """
+        from kodosumi_lab.runtime.fs import AsyncFileSystem
+
+        return AsyncFileSystem(self.fs_sync())
+
+    def fs_sync(self) -> FileSystem:
+        """:meth:`fs` for synchronous flows and Ray tasks."""
+        from kodosumi_lab.runtime.desk import desk_at
+        from kodosumi_lab.runtime.fs import FileSystem
+
+        here = home.get()
+        return FileSystem(
+            self.run_id,
+            lambda: desk_at(here.log_dir if here is not None else None, self._sender.files),
+            lambda payload: self._block(self.emit("upload", payload)),
+        )
 
     # -- people -----------------------------------------------------------------------
 

@@ -62,6 +62,11 @@ def test_the_guide_to_flows_runs(lab: Any) -> None:
     run_python("docs/flows.md", {"__name__": "guide"})
 
 
+def test_the_guide_to_files_runs(lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_python("docs/files.md", {"__name__": "guide"})
+
+
 def test_the_log_is_read_with_nothing_of_ours(lab: Any, tmp_path: Path) -> None:
     # a log with sealed and hot segments, of the session's events: written again through the log's writer
     import kitchen
