@@ -117,18 +117,16 @@ def command(function: F) -> F:
 def prepare_ray(address: str | None = None, *, joins: bool = False) -> None:
     """Before anything imports Ray, which somebody's flow module may do: what it reads at its import only.
 
-    Whether a token is sent to a running cluster; and, for one of ours on 127.0.0.1, that it is
-    looked for there: Ray 2.60 replaces a loopback address by one where ours do not listen.
+    For a cluster of ours on 127.0.0.1: that it is looked for there. Ray 2.60 replaces a
+    loopback address by one where ours do not listen.
     """
-    # Ray imports jsonschema, and that compiles a grammar for 2 to 3 s to check internationalised
-    # links, which nobody does here; it goes without where the grammar cannot be imported.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    if joins:
+    from kodosumi_lab.runtime import quick
+
+    quick.imports()
+    if joins and address is not None and address.startswith("127."):
         from kodosumi_lab.runtime import cluster
 
-        cluster._match_token_mode()
-        if address is not None and address.startswith("127."):
-            cluster._stay_on_loopback()
+        cluster._stay_on_loopback()
 
 
 def exit_code(error: BaseException) -> Exit:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import ClusterError
 from kodosumi_lab.runtime import home as home_module
+from kodosumi_lab.runtime import quick
 from kodosumi_lab.runtime.home import Home
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def connect(address: str | None = None, *, log_dir: str | Path | None = None, **
     with _lock:
         from kodosumi_lab import settings as settings_module
 
+        quick.imports()
         asked = settings_module.load(address=address, log_dir=log_dir, **overrides)
         if not _on_ray():
             _connections.clear()
@@ -282,13 +284,14 @@ def _stay_on_loopback() -> None:
 
 
 def _start_embedded(**options: Any) -> dict[str, Any]:
+    quick.imports()
     _stay_on_loopback()
     import ray
 
     # Ray gives its node 30 s to start, which two busy cores were seen to exceed: once more, then.
     for last in (False, True):
         try:
-            with _quiet():
+            with _quiet(), quick.starting_ray():
                 ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
             return {"address": _gcs_address()}
         except Exception as error:

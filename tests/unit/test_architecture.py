@@ -15,7 +15,7 @@ PACKAGE = Path(kl.__file__).parent
 
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
-    ["errors"],
+    ["errors", "_lazy.rfc3987_syntax"],
     ["settings", "events", "_mime"],
     ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
     ["forms.own"],
@@ -26,6 +26,7 @@ ROWS = [
     ["forms.inputs"],
     ["forms", "flow"],
     [
+        "runtime.quick",
         "runtime.wire",
         "runtime.disk",
         "runtime.layout",
