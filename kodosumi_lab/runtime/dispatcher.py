@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 import ray
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
 from kodosumi_lab.forms import secret_fields
@@ -264,6 +264,7 @@ class DispatcherActor:
             try:
                 answer = await slot.actor.start.remote(self._order(job))
             except RayActorError as error:
+                self._pool.kill(slot)  # it may have begun all the same: never two that carry one attempt
                 died, tries = f"its Runner died: {_short(error)}", tries + 1
                 continue
             if answer == "ok":
@@ -313,7 +314,11 @@ class DispatcherActor:
 
     async def _watch_runner(self, job: Job, slot: Slot) -> dict[str, Any]:
         try:
-            return await slot.actor.wait.remote(job.run_id, job.attempt)  # type: ignore[no-any-return]
+            while True:
+                try:
+                    return await slot.actor.wait.remote(job.run_id, job.attempt)  # type: ignore[no-any-return]
+                except ActorUnavailableError:  # a broken connection: the process may live, and Ray will know
+                    await asyncio.sleep(0.2)
         except RayError as error:
             reason = _death(error)
             if job.ending is not None:

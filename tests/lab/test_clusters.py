@@ -173,12 +173,13 @@ def test_a_node_without_the_log_reads_it_where_it_lies(tmp_path: Path) -> None:
     if hidden.returncode:
         pytest.skip(f"a process may not mount here: {hidden.stderr.decode().strip()}")
     code = """
-        import json, os, subprocess, time
+        import json, os, subprocess, sys
         from ray.cluster_utils import Cluster
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         log = os.environ["KODOSUMI_LAB_LOG_DIR"]
         os.makedirs(log)
-        start = f"mount -t tmpfs none {log} && exec ray start --address={cluster.address} --num-cpus=1 --block"
+        ray = os.path.join(os.path.dirname(sys.executable), "ray")
+        start = f"mount -t tmpfs none {log} && exec {ray} start --address={cluster.address} --num-cpus=1 --block"
         node = subprocess.Popen(["unshare", "-m", "sh", "-c", start + " --resources='{\\"elsewhere\\": 4}'"], stdout=2)
         import kitchen, kodosumi_lab as kl
         kl.connect(cluster.address, warm_runners=0)
