@@ -15,7 +15,7 @@ PACKAGE = Path(kl.__file__).parent
 
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
-    ["errors"],
+    ["_alias", "errors"],
     ["settings", "events", "_mime"],
     ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
     ["forms.own"],
@@ -47,7 +47,8 @@ ROWS = [
         "runtime.uploads",
         "runtime.desk",
     ],
-    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs"],
+    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs", "response"],
+    ["runtime.sent", "runtime.crew", "runtime.services"],
     ["runtime.spooling"],
     [
         "runtime.sender",
@@ -66,8 +67,23 @@ ROWS = [
         "runtime.snapshot",
         "runtime.launch",
         "runtime.reading",
+        "runtime.locks",
     ],
     ["runtime.probe", "runtime.sources", "runtime.remote", "runtime.register"],
+    ["runtime.mock"],
+    ["compat"],
+    ["api.handling", "api.caller", "api.launching", "api.templates", "api.deployment", "api.mounting"],
+    ["api.lock_routes", "api.service"],
+    [
+        "compat.config",
+        "compat.const",
+        "compat.core",
+        "compat.dtypes",
+        "compat.error",
+        "compat.helper",
+        "compat.serve",
+        "compat.tracer",
+    ],
     ["cli"],
 ]
 
