@@ -13,4 +13,15 @@ from __future__ import annotations
 from kodosumi_lab.cli import launching, cataloguing, reading, steering, deploying, importing, doctor  # isort: skip  # the order of the help
 from kodosumi_lab.cli.base import EXIT_CODES, Exit, app
 
-__all__ = ["EXIT_CODES", "Exit", "app", "cataloguing", "deploying", "doctor", "importing", "launching", "reading", "steering"]
+__all__ = [
+    "EXIT_CODES",
+    "Exit",
+    "app",
+    "cataloguing",
+    "deploying",
+    "doctor",
+    "importing",
+    "launching",
+    "reading",
+    "steering",
+]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
 
 import kodosumi_lab as kl
 from kodosumi_lab import forms
@@ -32,3 +35,11 @@ def review_sync(*, tracer: kl.Tracer) -> Any:
 async def two_at_once(*, tracer: kl.Tracer) -> list[Any]:
     asked = tracer.agent("clerk")
     return list(await asyncio.gather(tracer.lock("one", form=[{"type": "text", "name": "t"}]), asked.lock("two")))
+
+
+NO_KEY = SecretStr("")
+
+
+@kl.flow(summary="Pay")
+def pay(amount: Annotated[int, Field(gt=0)], day: datetime.date, key: SecretStr = NO_KEY) -> str:
+    return f"{amount} on {day:%A} with {len(key.get_secret_value())}"
