@@ -136,7 +136,7 @@ def _caller(request: Request) -> dict[str, Any]:
     user = str(getattr(request.state, "user", ANONYMOUS))
     root = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
     handlers = sorted({*getattr(request.app, "locks", ()), *getattr(request.app, "leases", ())})
-    token = getattr(request.app.state, "gateway_token", None)
+    token = request.scope.get("kodosumi_lab.token_file")
     return {
         "user": user,
         "username": user,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import HTTPException, Request
@@ -47,7 +48,7 @@ def add(app: ServeAPI) -> None:
     @app.get(_PATH, tags=["Locks"], summary="Form of a lock", responses=shown, response_model=None)
     async def show_lock(fid: str, lid: str, request: Request) -> list[dict[str, Any]]:
         """The bare list of the form's elements."""
-        _, said = await _find(fid, lid)
+        _, said = await _find(request, fid, lid)
         return (await _form(request, said)).get_model()
 
     @app.post(
@@ -70,7 +71,7 @@ def add(app: ServeAPI) -> None:
 
 async def _answer(fid: str, lid: str, request: Request) -> Any:
     values = await form_values(request)
-    run, said = await _find(fid, lid)
+    run, said = await _find(request, fid, lid)
     form = await _form(request, said)
     shown, secret = form.get_model(), form.secrets
     errors = form.check(values)
@@ -100,17 +101,19 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
     return {"result": json.loads(dumps(result)), "elements": refill(form, values)}
 
 
-async def _find(fid: str, lid: str) -> tuple[Run, dict[str, Any]]:
+async def _find(request: Request, fid: str, lid: str) -> tuple[Run, dict[str, Any]]:
     try:
-        return await asyncio.to_thread(_look, fid, lid)
+        return await asyncio.to_thread(_look, fid, lid, request.scope.get("kodosumi_lab.may_see"))
     except (RunNotFound, LookupError, ValueError):
         raise HTTPException(404, f"run {fid} has no open lock {lid}") from None
 
 
-def _look(fid: str, lid: str) -> tuple[Run, dict[str, Any]]:
+def _look(fid: str, lid: str, may_see: Callable[[str | None], bool] | None) -> tuple[Run, dict[str, Any]]:
     run = Run(fid, log_dir=event_log().root)
     if not any(lock["lid"] == lid for lock in run.locks):
         raise LookupError(lid)
+    if may_see is not None and not may_see(run.meta.get("user")):
+        raise LookupError(lid)  # not even that it is there is told
     return run, locks.payload_of(run, lid)
 
 

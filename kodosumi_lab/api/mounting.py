@@ -8,49 +8,133 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from kodosumi_lab.errors import FlowError
 from kodosumi_lab.runtime import services
 from kodosumi_lab.runtime.services import BASE_HEADER, URL_HEADER, USER_HEADER
 
-__all__ = ["Mounted", "lifespans", "load_app", "mount"]
+__all__ = ["Mounted", "load_app", "services_of"]
 
 _OURS = {name.encode() for name in (USER_HEADER, BASE_HEADER, URL_HEADER)}
 
 
-@dataclass(frozen=True)
 class Mounted:
-    """A service in this process.
+    """A service in the gateway's process, as an ASGI application: ``gateway.mount(one.path, one)``.
+
+    Parameters
+    ----------
+    source, path, app
+        As the attributes.
+    user_of
+        Name of the authenticated user, from the ASGI scope of a request; None where nobody is
+        known. By default that of ``request.state.user``, which the gateway sets.
+    may_see
+        Whether whoever makes a request may see and answer for a run of the user named.
 
     Attributes
     ----------
-    source
+    source : str
         ``package.module:app``.
-    path
-        Below which it answers; ``<path>/openapi.json`` describes it.
+    path : str
+        Below which it answers.
     app
         The application.
     """
 
-    source: str
-    path: str
-    app: Any
+    def __init__(
+        self,
+        source: str,
+        path: str,
+        app: Any,
+        *,
+        user_of: Callable[[Scope], str | None] | None = None,
+        may_see: Callable[[Scope, str | None], bool] | None = None,
+    ) -> None:
+        self.source, self.path, self.app = source, path, app
+        self._user_of, self._may_see = user_of or _user_of, may_see or _may_see
+
+    def __repr__(self) -> str:
+        return f"<Mounted {self.source} at {self.path}>"
 
     @property
     def openapi(self) -> str:
         """Path of its OpenAPI document, for the Register."""
         return self.path + (getattr(self.app, "openapi_url", None) or "/openapi.json")
+
+    @property
+    def router(self) -> Mounted:
+        """Itself: whoever mounts it enters ``router.lifespan_context``, as of any Starlette application."""
+        return self
+
+    @contextlib.asynccontextmanager
+    async def lifespan_context(self, _: Any = None) -> AsyncIterator[None]:
+        """Run the service's own start and end; meanwhile locks find it in this process."""
+        async with contextlib.AsyncExitStack() as stack:
+            inner = getattr(getattr(self.app, "router", None), "lifespan_context", None)
+            if inner is not None:
+                await stack.enter_async_context(inner(self.app))
+            services.here[self.path] = (self.app, asyncio.get_running_loop())
+            stack.callback(services.here.pop, self.path, None)
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; kodosumi's headers are the gateway's, not the client's."""
+        if scope["type"] in ("http", "websocket"):
+            user = self._user_of(scope)
+            kept = [(key, value) for key, value in scope["headers"] if key.lower() not in _OURS]
+            base = scope.get("root_path", "").encode()
+            told = [(BASE_HEADER.encode(), base), (USER_HEADER.encode(), (user or "").encode())]
+            token = getattr(getattr(scope.get("app"), "state", None), "token_file", None)
+            scope = {
+                **scope,
+                "headers": kept + told,
+                "kodosumi_lab.user": user or services.ANONYMOUS,
+                "kodosumi_lab.may_see": functools.partial(self._may_see, scope),
+                "kodosumi_lab.token_file": str(token) if token else None,
+            }
+        await self.app(scope, receive, send)
+
+
+def _user_of(scope: Scope) -> str | None:
+    return getattr(scope.get("state", {}).get("user"), "name", None)
+
+
+def _may_see(scope: Scope, owner: str | None) -> bool:
+    user = scope.get("state", {}).get("user")
+    return bool(user.may_see(owner)) if hasattr(user, "may_see") else True
+
+
+def services_of(sources: Iterable[str]) -> dict[str, Mounted]:
+    """Services to mount, by their path ``/services/<name>``, the name made of the module's.
+
+    Parameters
+    ----------
+    sources
+        ``package.module:app`` each; ``package.module:app=/path`` says where.
+
+    Raises
+    ------
+    FlowError
+        There is no such application, or two have one path.
+    """
+    found: dict[str, Mounted] = {}
+    for given in sources:
+        source, _, path = given.partition("=")
+        where = "/" + (path or f"services/{_slug(source)}").strip("/")
+        if where in found:
+            raise FlowError(f"{source!r} and {found[where].source!r} are both to be at {where}; say `{source}=/path`")
+        found[where] = Mounted(source, where, load_app(source))
+    return found
 
 
 def load_app(source: str) -> Any:
@@ -86,79 +170,7 @@ def load_app(source: str) -> Any:
     return found
 
 
-def mount(
-    gateway: Starlette,
-    source: str | tuple[str, Any],
-    *,
-    path: str | None = None,
-    user_of: Callable[[Scope], str | None],
-    token_file: Path | None = None,
-) -> Mounted:
-    """Mount a service on the gateway.
-
-    Parameters
-    ----------
-    gateway
-        Its application; it authenticates before its routes.
-    source
-        ``package.module:app``, or a name and the application itself.
-    path
-        Below which it answers; ``/services/<name>`` by default, made of the module's name.
-    user_of
-        The authenticated user's name, from the ASGI scope of a request; None where nobody is known.
-    token_file
-        File with the token with which this machine's person is let in, recorded with each
-        run so that ``Run.answer`` finds its way from a notebook.
-
-    Returns
-    -------
-    Mounted
-
-    Raises
-    ------
-    FlowError
-        There is no such application, or the path is taken.
-    """
-    name, app = source if isinstance(source, tuple) else (source, load_app(source))
-    where = "/" + (path or f"services/{_slug(name)}").strip("/")
-    if any(isinstance(route, Mount) and route.path == where for route in gateway.routes):
-        raise FlowError(f"{name!r} cannot be mounted at {where}: another service is there; name another path")
-    if token_file is not None and hasattr(app, "state"):
-        app.state.gateway_token = str(token_file)
-    gateway.mount(where, _Behind(app, user_of), name=name)
-    return Mounted(name, where, app)
-
-
 def _slug(source: str) -> str:
     module, _, name = source.partition(":")
     parts = [part for part in (*module.split("."), name) if part not in ("app", "main", "service", "query", "")]
     return re.sub(r"[^a-z0-9-]+", "-", (parts[-1] if parts else source).lower()).strip("-")
-
-
-class _Behind:
-    """A service as the gateway calls it: kodosumi's headers are the gateway's, not the client's."""
-
-    def __init__(self, app: ASGIApp, user_of: Callable[[Scope], str | None]) -> None:
-        self._app, self._user_of = app, user_of
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            user = self._user_of(scope)
-            kept = [(key, value) for key, value in scope["headers"] if key.lower() not in _OURS]
-            base = scope.get("root_path", "").encode()
-            told = [(BASE_HEADER.encode(), base), (USER_HEADER.encode(), (user or "").encode())]
-            scope = {**scope, "headers": kept + told, "kodosumi_lab.user": user or services.ANONYMOUS}
-        await self._app(scope, receive, send)
-
-
-@contextlib.asynccontextmanager
-async def lifespans(mounted: Iterable[Mounted]) -> AsyncIterator[None]:
-    """Run the services' own start and end, for the gateway's lifespan; meanwhile locks find them in this process."""
-    async with contextlib.AsyncExitStack() as stack:
-        for one in mounted:
-            lifespan = getattr(getattr(one.app, "router", None), "lifespan_context", None)
-            if lifespan is not None:
-                await stack.enter_async_context(lifespan(one.app))
-            services.here[one.path] = (one.app, asyncio.get_running_loop())
-            stack.callback(services.here.pop, one.path, None)
-        yield

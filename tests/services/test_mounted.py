@@ -10,6 +10,7 @@ from conftest import eventually
 from fastapi.testclient import TestClient
 from services import asking
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 
 import kodosumi_lab as kl
 from kodosumi_lab.api import mounting
@@ -20,22 +21,18 @@ pytestmark = pytest.mark.ray
 
 
 @contextlib.contextmanager
-def mounted(source: Any, **options: Any) -> Any:
-    services: list[mounting.Mounted] = []
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Any) -> Any:
-        async with mounting.lifespans(services):
-            yield
-
-    gateway = Starlette(lifespan=lifespan)
-    services.append(mounting.mount(gateway, source, user_of=lambda scope: "ada", **options))
+def mounted(source: tuple[str, Any]) -> Any:
+    name, app = source
+    gateway = Starlette(lifespan=lambda _: one.lifespan_context())
+    may_see = lambda scope, owner: Headers(scope=scope).get("x-own-runs-of", owner) == owner  # noqa: E731
+    one = mounting.Mounted(name, f"/services/{name}", app, user_of=lambda scope: "ada", may_see=may_see)
+    gateway.mount(one.path, one)
     with TestClient(gateway) as client:
         yield client
 
 
 def test_a_lock_is_shown_and_answered_in_the_same_process(lab: Any) -> None:
-    with mounted("services.kodo:app") as client:
+    with mounted(("kodo", mounting.load_app("services.kodo:app"))) as client:
         answer = client.post("/services/kodo/ask", json={"topic": "bees"}, headers={"x-kodosumi_user": "mallory"})
         run = kl.run(answer.json()["result"])
         assert run.meta["username"] == "ada"
@@ -46,6 +43,10 @@ def test_a_lock_is_shown_and_answered_in_the_same_process(lab: Any) -> None:
             run.answer({"answer": "maybe"})
         assert run.answer({"answer": "yes"}, by="bob")["said"] == "YES"
         eventually(lambda: [one for one in run.locks if one["name"] == "plain"], timeout_s=60)
+        path = f"/services/kodo/_lock_/{run.id}/{run.locks[0]['lid']}"
+        assert client.get(path, headers={"x-own-runs-of": "ada"}).is_success
+        assert client.get(path, headers={"x-own-runs-of": "eve"}).status_code == 404
+        assert client.post(path, json={"comment": "mine"}, headers={"x-own-runs-of": "eve"}).status_code == 404
         run.answer({"comment": "fine"})
         assert run.result(60)["plain"] == {"comment": "fine", "ok": False}
 

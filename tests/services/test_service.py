@@ -147,15 +147,10 @@ def test_templates_are_found_in_each_directory(tmp_path: Any) -> None:
 # -- mounted ------------------------------------------------------------------------------
 
 
-def gateway(*sources: Any, **options: Any) -> tuple[Starlette, list[mounting.Mounted]]:
-    made = Starlette()
-    mounted = [mounting.mount(made, source, user_of=lambda scope: "ada", **options) for source in sources]
-    return made, mounted
-
-
 def test_a_mounted_service_hears_the_gateway_not_the_client() -> None:
-    made, (one,) = gateway(("my.greetings:app", app))
-    assert one.path == "/services/greetings"
+    one = mounting.Mounted("my.greetings:app", "/services/greetings", app, user_of=lambda scope: "ada")
+    made = Starlette()
+    made.mount(one.path, one)
     assert one.openapi == "/services/greetings/openapi.json"
     client = TestClient(made)
     told = client.get("/services/greetings/who", headers={"x-kodosumi_user": "mallory", "x-kodosumi_base": "/x"})
@@ -177,15 +172,9 @@ def test_a_mounted_service_runs_its_own_start_and_end() -> None:
         seen.append("down")
 
     inner = ServeAPI(lifespan=lifespan)
-    mounted: list[mounting.Mounted] = []
-
-    @contextlib.asynccontextmanager
-    async def outer(_: Any) -> Any:
-        async with mounting.lifespans(mounted):
-            yield
-
-    made = Starlette(lifespan=outer)
-    mounted.append(mounting.mount(made, ("inner", inner), path="/in", user_of=lambda scope: None))
+    one = mounting.Mounted("inner", "/in", inner)
+    made = Starlette(lifespan=one.router.lifespan_context)
+    made.mount(one.path, one)
     with TestClient(made) as client:
         assert seen == ["up"]
         assert services.here["/in"][0] is inner
@@ -195,8 +184,13 @@ def test_a_mounted_service_runs_its_own_start_and_end() -> None:
 
 
 def test_two_services_need_two_paths() -> None:
-    with pytest.raises(FlowError, match="another service is there"):
-        gateway(("a:app", app), ("a:app", app))
+    with pytest.raises(FlowError, match="both to be at /services/kodo"):
+        mounting.services_of(["services.kodo:app", "services.kodo:app"])
+    found = mounting.services_of(["services.kodo:app", "services.kodo:app=/other"])
+    assert [(path, one.openapi) for path, one in found.items()] == [
+        ("/services/kodo", "/services/kodo/openapi.json"),
+        ("/other", "/other/openapi.json"),
+    ]
 
 
 @pytest.mark.parametrize(
