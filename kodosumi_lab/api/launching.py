@@ -85,7 +85,8 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
         ``"package.module:name"``, ``"package.module.name"``, a function, a crew, or a flow.
     inputs
         Any value, often a dict or a pydantic model; the entrypoint gets it as it is. Texts that
-        were entered in a password element of the endpoint's form are kept in no file.
+        were entered in a password element of the endpoint's form are kept in no file, and files that
+        were uploaded for it are in the run's ``in/`` before it starts.
     reference
         The endpoint function whose summary, tags, author and so on describe the run; by default
         the one that is being called.
@@ -106,10 +107,10 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     about = {**_about(request, reference), **_caller(request), "fid": fid, "kodosumi": KODOSUMI_VERSION}
     about["entry_point"] = entry_point if isinstance(entry_point, str) else _name(entry_point)
     about |= {key: value for key, value in (("summary", summary), ("description", description)) if value is not None}
-    secret = getattr(request.state, "secrets", ())
+    sent = {"secret": getattr(request.state, "secrets", ()), "batches": getattr(request.state, "batches", ())}
 
     def work() -> Run:
-        return launch_sent(entry_point, inputs, run_id=fid, about=about, secret=secret, runtime_env=_own_env())
+        return launch_sent(entry_point, inputs, run_id=fid, about=about, runtime_env=_own_env(), **sent)
 
     try:
         loop = asyncio.get_running_loop()

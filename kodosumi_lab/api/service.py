@@ -238,7 +238,7 @@ async def _submit(function: Callable[..., Any], model: Model, request: Request) 
     values = await form_values(request)
     errors = model.check(values)
     request.state.secrets = [v for name in model.secrets if isinstance(v := values.get(name), str) and v]
-    request.state.values = values
+    request.state.batches = [] if errors else list(model.uploads(values).values())
     launched = None
     if not errors:
         try:

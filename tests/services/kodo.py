@@ -75,6 +75,9 @@ async def everything(inputs: dict, tracer: Tracer):
     await tracer.html("<i>x</i>")
     await tracer.text("plain")
     await tracer.warning("careful")
+    fs = await tracer.fs()
+    print([file["path"] for file in await fs.ls("in")])
+    await fs.close()
     return {key: sorted(value) if isinstance(value, set) else value for key, value in inputs.items()}
 
 

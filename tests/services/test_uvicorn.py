@@ -18,6 +18,7 @@ from conftest import ROOT, eventually
 
 import kodosumi_lab as kl
 from kodosumi_lab.errors import ClusterError, InputsError, LockClosed
+from kodosumi_lab.runtime.desk import Desk
 
 pytestmark = pytest.mark.ray
 
@@ -86,8 +87,12 @@ def test_the_document_marks_what_leads_to_a_flow(service: httpx.Client) -> None:
     assert paths["/"]["get"]["x-organization"] == "Example"
 
 
-def test_values_pass_on_as_they_were_sent_and_every_field_is_there(service: httpx.Client) -> None:
-    files = json.dumps({"batchId": "b1", "items": {"u1": {"filename": "a.txt", "totalChunks": 1}}})
+def test_values_pass_on_as_they_were_sent_and_every_field_is_there(service: httpx.Client, lab: Any) -> None:
+    uploads = Desk(lab.log_dir).uploads
+    batch = uploads.init_batch()
+    upload = uploads.init("a.txt", 1, batch)
+    uploads.chunk(upload, 0, b"hello")
+    files = json.dumps({"batchId": batch, "items": {upload: {"filename": "a.txt", "totalChunks": 1}}})
     answer = service.post("/", json={**FORM, "files": files}, headers={"x-kodosumi_user": "ada"})
     run = launched(answer)
     assert run.result(120) == {
@@ -98,10 +103,13 @@ def test_values_pass_on_as_they_were_sent_and_every_field_is_there(service: http
     assert shown["text"]["value"] == " hi "
     assert shown["password"]["value"] is None
     assert [option["value"] for option in shown["select"]["option"]] == [True, False]
-    assert run.logs().startswith("seen ['action', 'area', 'check'")
+    printed = events(run, "stdout")
+    assert printed[0].startswith("seen ['action', 'area', 'check'")
+    assert printed[1] == "['in/a.txt']"
+    assert [file["path"] for file in events(run, "upload")[0]["files"]] == ["in/a.txt"]
     assert [str(value) for value in run.results()] == ["# One\n\nTwo", "{'pw': 7}", "second", "<i>x</i>", "plain"]
     assert events(run, "debug") == ["a\nb"]
-    assert events(run, "stderr") == ["careful"]
+    assert events(run, "stderr")[-1] == "careful"
 
 
 def test_the_launch_records_whose_endpoint_it_was(service: httpx.Client) -> None:
