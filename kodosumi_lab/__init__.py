@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kodosumi_lab import _alias
+
 # Bound here and now, since modules of the same names would otherwise take these places when
 # something imports them; both are light.
 from kodosumi_lab.flow import Flow, flow
-from kodosumi_lab.runtime.reading import events, run, runs
+from kodosumi_lab.runtime.reading import events, locks, run, runs
 
 __version__ = "0.1.0"
+
+_alias.install()  # where the wheel's .pth file has not done it: a checkout on PYTHONPATH
 
 if TYPE_CHECKING:
     from kodosumi_lab import forms
@@ -38,6 +42,7 @@ __all__ = [
     "flow",
     "flows",
     "forms",
+    "locks",
     "refresh",
     "register",
     "run",

@@ -56,6 +56,8 @@ def _special(value: Any) -> dict[str, Any] | None:
     table = _arrow_table(value)
     if table is not None:
         return {**_display(value), ARROW_MIME: _arrow_bytes(table), CLASS_MIME: _class_name(value)}
+    if _is(value, "kodosumi_lab.response", "Shown"):
+        return {value.mime: value.body}  # as the tracer's own verbs record it
     if _is(value, "matplotlib.figure", "Figure"):
         return {"image/png": _matplotlib_png(value), "text/plain": safe_repr(value)}
     if _is(value, "bokeh.model", "Model"):

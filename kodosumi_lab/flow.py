@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.forms import InputModel, Inputs, Model
     from kodosumi_lab.runtime.run import Run
 
-__all__ = ["Flow", "Options", "entrypoint_of", "flow", "load", "registered"]
+__all__ = ["Flow", "Options", "entrypoint_of", "find", "flow", "is_crew", "load", "registered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,14 @@ class Flow:
     def __init__(
         self, target: Any, *, name: str | None = None, options: Options | None = None, form: Model | None = None
     ) -> None:
-        if not callable(target) and not hasattr(target, "kickoff_async"):
+        if not callable(target) and not is_crew(target):
             raise FlowError(
                 f"a {type(target).__name__} cannot be a flow; expected a function, or a class or an object "
                 "with kickoff_async"
             )
         self.target = target
         self.name = name or getattr(target, "__name__", None) or type(target).__name__
-        doc = inspect.getdoc(target) if not hasattr(target, "kickoff_async") else ""
+        doc = inspect.getdoc(target) if not is_crew(target) else ""
         options = options or Options()
         if not options.summary and doc:
             options = dataclasses.replace(options, summary=doc.partition("\n")[0])
@@ -144,7 +144,7 @@ class Flow:
     def entry(self) -> Callable[..., Any]:
         """The callable that takes the inputs."""
         target = self.target
-        if hasattr(target, "kickoff_async"):
+        if is_crew(target):
             return _kickoff
         return target  # type: ignore[no-any-return]
 
@@ -221,6 +221,11 @@ def _copy(function: types.FunctionType) -> types.FunctionType:
     copy.__annotations__ = dict(function.__annotations__)
     copy.__qualname__, copy.__module__, copy.__doc__ = function.__qualname__, function.__module__, function.__doc__
     return copy
+
+
+def is_crew(target: Any) -> bool:
+    """Whether it is a crew: has ``kickoff_async``, or is a class whose instances' ``crew()`` has."""
+    return hasattr(target, "kickoff_async") or bool(getattr(target, "is_crew_class", False))
 
 
 async def _kickoff(inputs: dict[str, Any]) -> Any:
@@ -307,8 +312,8 @@ def entrypoint_of(target: Any) -> str | None:
     return f"{module}:{qualname}" if same else None
 
 
-def load(entrypoint: str) -> Flow:
-    """The flow at an import path.
+def find(entrypoint: str) -> Any:
+    """The object at an import path; its module is imported.
 
     Parameters
     ----------
@@ -318,7 +323,7 @@ def load(entrypoint: str) -> Flow:
     Raises
     ------
     FlowError
-        Nothing there, or nothing that can be a flow. Errors of the module itself pass through.
+        Nothing there. Errors of the module itself pass through.
     """
     module, colon, name = entrypoint.partition(":")
     if not colon:
@@ -341,4 +346,20 @@ def load(entrypoint: str) -> Flow:
             listed = f"; it has the flows: {', '.join(known)}" if known else ""
             raise FlowError(f"module {module!r} has no {name!r}{listed}")
         here = getattr(here, part)
-    return here if isinstance(here, Flow) else Flow(here, name=name)
+    return here
+
+
+def load(entrypoint: str) -> Flow:
+    """The flow at an import path, see :func:`find`.
+
+    Raises
+    ------
+    FlowError
+        Nothing there, or nothing that can be a flow. Errors of the module itself pass through.
+    """
+    here = find(entrypoint)
+    return (
+        here
+        if isinstance(here, Flow)
+        else Flow(here, name=entrypoint.partition(":")[2] or entrypoint.rpartition(".")[2])
+    )

@@ -9,21 +9,23 @@ import platform
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from uuid_utils import uuid7
 
 from kodosumi_lab.errors import ClusterError, FlowError, InputsError
-from kodosumi_lab.flow import Flow, entrypoint_of, registered
+from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
+from kodosumi_lab.forms.secrets import step
 from kodosumi_lab.runtime import cluster, console, home
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
+from kodosumi_lab.runtime.sent import pack
 
-__all__ = ["launch", "rerun"]
+__all__ = ["launch", "launch_sent", "new_id", "rerun"]
 
 #: In the ``meta`` of an imported run: what is true of that run only.
 _OF_THE_RUN = ("fid", "imported")
@@ -33,37 +35,112 @@ _OF_THE_RUN = ("fid", "imported")
 Bring = Callable[[Desk | RemoteDesk, str], list[FileInfo]]
 
 
-def launch(flow: Flow, inputs: dict[str, Any], *, files: Any = None, batches: Sequence[str] = ()) -> Run:
+def launch(
+    flow: Flow,
+    inputs: dict[str, Any] | Inputs,
+    *,
+    files: Any = None,
+    batches: Sequence[str] = (),
+    run_id: str | None = None,
+    about: dict[str, Any] | None = None,
+) -> Run:
     """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`.
 
     Parameters
     ----------
     flow, inputs
-        What to run, with what.
+        What to run, with what: inputs by name, or as ``Inputs`` that have been checked.
     files
         Local files for ``in/``, see :func:`kodosumi_lab.runtime.run_files.sources_of`. Left out, it is taken
         from an input of that name, if the flow itself has no such input.
     batches
         Uploads for ``in/``, see :class:`kodosumi_lab.runtime.uploads.Uploads`.
+    run_id
+        Of the run, from :func:`new_id`, where it has to be known before.
+    about
+        Further facts for its ``meta`` event; they win over those of the flow.
     """
-    if files is None and "files" in inputs and not _has_input(flow, "files"):
-        inputs = dict(inputs)
-        files = inputs.pop("files")
-    checked = flow.inputs.validate(inputs)
+    if isinstance(inputs, Inputs):
+        checked = inputs
+    else:
+        if files is None and "files" in inputs and not _has_input(flow, "files"):
+            inputs = dict(inputs)
+            files = inputs.pop("files")
+        checked = flow.inputs.validate(inputs)
     code = _code(flow)
     sources = sources_of(files) if files is not None else {}
 
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
         found = desk.put(run_id, "in", sources)[1] if sources else []
-        return found + [info for batch_id in batches for info in desk.complete(run_id, batch_id, "in")]
+        return found + _completed(desk, run_id, batches)
 
-    return _submit(_meta(flow, code), code, checked, flow.options.runtime_env, bring if sources or batches else None)
+    meta = {**_meta(flow.name, flow.options, code), **(about or {})}
+    return _submit(meta, code, checked, flow.options.runtime_env, bring if sources or batches else None, run_id)
+
+
+def _completed(desk: Desk | RemoteDesk, run_id: str, batches: Iterable[str]) -> list[FileInfo]:
+    return [info for batch_id in batches for info in desk.complete(run_id, batch_id, "in")]
 
 
 def _has_input(flow: Flow, name: str) -> bool:
     model = flow.inputs.model
     known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
     return name in known or name == flow.inputs.whole or model.model_config.get("extra") == "allow"
+
+
+def launch_sent(
+    entry: Any,
+    inputs: Any,
+    *,
+    run_id: str | None = None,
+    about: dict[str, Any] | None = None,
+    batches: Sequence[str] = (),
+    secret: Iterable[str] = (),
+    runtime_env: dict[str, Any] | None = None,
+) -> Run:
+    """Start a run of any entrypoint, which gets its inputs as they are.
+
+    Parameters
+    ----------
+    entry
+        Import path, function, class or crew. A :class:`~kodosumi_lab.flow.Flow` is launched as :func:`launch` does.
+    inputs
+        Any value; the entrypoint gets it as ``inputs``, if it asks for that.
+    run_id, about, batches
+        See :func:`launch`.
+    secret
+        Texts among the inputs that are kept nowhere.
+    runtime_env
+        Ray's, of who launches; the Runner gets it too.
+
+    Raises
+    ------
+    FlowError
+        The entrypoint cannot be sent to the cluster.
+    InputsError
+        The entrypoint is a flow, which the inputs do not fit.
+    """
+    if isinstance(entry, Flow):
+        given = inputs if isinstance(inputs, Inputs) else dict(inputs or {})
+        return launch(entry, given, run_id=run_id, about=about, batches=batches)
+    try:
+        code, checked, opaque = pack(entry, inputs, secret)
+    except Exception as error:  # whatever an object's own pickling raises
+        raise FlowError(f"{entry!r} and its inputs cannot be sent to the cluster: {error}") from error
+    named = entry if isinstance(entry, str) else getattr(entry, "__name__", type(entry).__name__)
+    meta = _meta(named.replace(":", ".").rpartition(".")[2], Options(runtime_env=runtime_env), code)
+    meta["entrypoint"] = entry if isinstance(entry, str) else entrypoint_of(entry) or meta["entrypoint"]
+    meta |= {"opaque": opaque} if opaque else {}
+
+    def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
+        return _completed(desk, run_id, batches)
+
+    return _submit({**meta, **(about or {})}, code, checked, runtime_env, bring if batches else None, run_id)
+
+
+def new_id() -> str:
+    """An id for a run that is about to start; ids sort by start."""
+    return str(uuid7())
 
 
 def rerun(run: Run, changes: dict[str, Any]) -> Run:
@@ -85,7 +162,13 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
         unknown = sorted(set(changes) - set(wire))
         if unknown:
             raise InputsError.of({name: ["is no input of this flow"] for name in unknown}, flow=meta["flow"])
-        checked = Inputs({**wire, **changes})
+        fixed = sorted(set(changes) & set(meta.get("opaque") or ()))
+        if fixed:
+            told = "went to the run as an object, which cannot be entered here; launch it again from its service"
+            raise InputsError.of({name: [told] for name in fixed}, flow=meta["flow"])
+        again = {name: str(value) for name, value in changes.items() if wire[name] == SECRET}
+        given = {**wire, **changes, **dict.fromkeys(again, SECRET)}
+        checked = Inputs(given, {step("", name): value for name, value in again.items()})
     hidden = secret_fields(checked.wire) if flow is None else [name for name, value in wire.items() if value == SECRET]
     missing = [path for path in hidden if path not in checked.secrets and path not in changes]
     if missing:
@@ -101,8 +184,10 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
             "launch it from where its flow is defined"
         )
     bring = _inherit(run) if run.files.ls("in") else None
+    run_id = new_id()
+    own = {"fid": run_id} if "fid" in meta and "imported" not in meta else {}
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
-    return _submit({**kept, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env, bring)
+    return _submit({**kept, **own, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env, bring, run_id)
 
 
 def _inherit(run: Run) -> Bring:
@@ -159,15 +244,14 @@ def _unshippable(flow: Flow, error: Exception) -> str:
     )
 
 
-def _meta(flow: Flow, code: dict[str, Any]) -> dict[str, Any]:
-    o = flow.options
+def _meta(name: str, o: Options, code: dict[str, Any]) -> dict[str, Any]:
     runtime_env = o.runtime_env
     if runtime_env is not None and runtime_env.get("env_vars"):  # their values are often keys: not for the log
         runtime_env = {**runtime_env, "env_vars": dict.fromkeys(runtime_env["env_vars"], SECRET)}
     ray_options = {"num_cpus": o.num_cpus, "num_gpus": o.num_gpus, "resources": o.resources, "runtime_env": runtime_env}
     return {
-        "flow": flow.name,
-        "entrypoint": code.get("import") or f"{flow.name} (by value)",
+        "flow": name,
+        "entrypoint": code.get("import") or f"{name} (by value)",
         "summary": o.summary,
         "description": o.description,
         "tags": list(o.tags),
@@ -203,11 +287,12 @@ def _submit(
     checked: Inputs,
     runtime_env: dict[str, Any] | None,
     bring: Bring | None = None,
+    run_id: str | None = None,
 ) -> Run:
     held = cluster.connection()
     import ray
 
-    run_id = str(uuid7())
+    run_id = run_id or new_id()
     files = _bring(bring, held.home.log_dir, run_id) if bring is not None else []
     order = {
         "run_id": run_id,

@@ -188,7 +188,7 @@ def fold_event(state: RunState, kind: str, attempt: int, ts: int, payload: dict[
         case "lease":
             lid = str(payload.get("lid"))
             state.locks.pop(lid, None)
-            state.answers[lid] = {**payload, "ts": ts}
+            state.answers[lid] = {key: value for key, value in payload.items() if key != "form"} | {"ts": ts}
 
 
 def _meta(state: RunState, ts: int, data: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``events``, ``runs`` and ``run``: the log as a person reaches it, with or without Ray."""
+"""``events``, ``runs``, ``locks`` and ``run``: the log as a person reaches it, with or without Ray."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kodosumi_lab.runtime.run import Run, event_log
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["events", "run", "runs"]
+__all__ = ["events", "locks", "run", "runs"]
 
 
 def events(
@@ -40,6 +40,16 @@ def runs(*, log_dir: str | Path | None = None) -> pl.LazyFrame:
     See :meth:`kodosumi_lab.runtime.query.EventLog.runs` for the columns.
     """
     return event_log(log_dir).runs()
+
+
+def locks(*, log_dir: str | Path | None = None) -> pl.LazyFrame:
+    """Everything that waits for a person, over all runs, as a Polars LazyFrame.
+
+    See :func:`kodosumi_lab.runtime.locks.open_locks` for the columns.
+    """
+    from kodosumi_lab.runtime.locks import open_locks
+
+    return open_locks(event_log(log_dir))
 
 
 def run(run_id: str, *, log_dir: str | Path | None = None) -> Run:

@@ -24,7 +24,7 @@ from kodosumi_lab.errors import (
     RunTimeout,
     WaitTimeout,
 )
-from kodosumi_lab.events import TERMINAL, decode, dumps
+from kodosumi_lab.events import TERMINAL, decode
 
 if TYPE_CHECKING:
     import polars as pl
@@ -286,7 +286,7 @@ class Run:
 
     @property
     def locks(self) -> list[dict[str, Any]]:
-        """Its open locks: ``lid, name, ts, expires``."""
+        """Its open locks: ``lid, name, ts, expires``; :meth:`lock` tells what each asks."""
         return list(self._row()["locks"])
 
     @property
@@ -295,6 +295,40 @@ class Run:
         from kodosumi_lab.runtime.run_files import FileList
 
         return FileList(self.id, self.log_dir)
+
+    def lock(self, lock: str | None = None) -> dict[str, Any]:
+        """An open lock as it is shown to a person.
+
+        Parameters
+        ----------
+        lock
+            Its name or id; may be left out when one is open.
+
+        Returns
+        -------
+        dict
+            ``lid, name, data, expires, form``; the form is a list of dicts, one an element, or None.
+
+        Raises
+        ------
+        LookupError
+            No such lock, or several.
+        ClusterError
+            The service that makes its form cannot be reached.
+        """
+        import getpass
+
+        from kodosumi_lab.runtime import locks
+
+        return locks.describe(self, self._lid(lock), getpass.getuser())
+
+    def _lid(self, lock: str | None) -> str:
+        open_now = self.locks
+        found = [item for item in open_now if lock in (None, item["lid"], item["name"])]
+        if len(found) != 1:
+            names = ", ".join(f"{item['name']} ({item['lid']})" for item in open_now) or "none"
+            raise LookupError(f"run {self.id} has {len(found)} locks for {lock!r}; open are: {names}")
+        return str(found[0]["lid"])
 
     # -- acting on it -----------------------------------------------------------------
 
@@ -326,38 +360,39 @@ class Run:
         held = self._cluster()
         return bool(ray.get(held.dispatcher.cancel.remote(self.id, getpass.getuser(), grace_s=grace_s)))
 
-    def answer(self, result: Any = None, *, lock: str | None = None, by: str | None = None) -> None:
+    def answer(self, result: Any = None, *, lock: str | None = None, by: str | None = None) -> Any:
         """Answer a lock that the run waits at.
 
         Parameters
         ----------
         result
-            JSON value for the flow.
+            Form values by name where the lock has a form, else any JSON value for the flow.
         lock
             Name or id of the lock; may be left out when one is open.
         by
             Who answers; the user by default.
 
+        Returns
+        -------
+        Any
+            What the flow gets: the form's typed values, or what the service made of them.
+
         Raises
         ------
+        InputsError
+            The values do not fit the form, with messages by field; the lock stays open.
         LockClosed
             Somebody answered first, or it expired.
+        ClusterError
+            The cluster or the service that handles the lock cannot be reached; the lock stays open.
         LookupError
             No such lock, or several.
         """
         import getpass
 
-        import ray
+        from kodosumi_lab.runtime import locks
 
-        found = [item for item in self.locks if lock in (None, item["lid"], item["name"])]
-        if len(found) != 1:
-            names = ", ".join(f"{item['name']} ({item['lid']})" for item in self.locks) or "none"
-            raise LookupError(f"run {self.id} has {len(found)} locks for {lock!r}; open are: {names}")
-        who = by or getpass.getuser()
-        try:
-            ray.get(self._cluster().spooler.answer.remote(self.id, found[0]["lid"], dumps(result), who))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+        return locks.answer(self, self._lid(lock), result, by or getpass.getuser())
 
     def rerun(self, **changes: Any) -> Run:
         """Start a new run of the same flow with the same inputs, but for `changes`.

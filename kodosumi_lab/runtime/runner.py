@@ -30,10 +30,11 @@ import ray
 
 from kodosumi_lab.errors import KodosumiLabError, RunClosed
 from kodosumi_lab.events import dumps, encode
-from kodosumi_lab.flow import Flow, load
+from kodosumi_lab.flow import Flow, is_crew, load
 from kodosumi_lab.forms import Inputs
-from kodosumi_lab.runtime import console
+from kodosumi_lab.runtime import console, crew
 from kodosumi_lab.runtime.sender import SpoolerSender
+from kodosumi_lab.runtime.sent import Sent
 from kodosumi_lab.runtime.tracer import Tracer, open_stream
 
 __all__ = ["RunnerActor"]
@@ -219,11 +220,10 @@ class RunnerActor:
     def _call(self, job: dict[str, Any], tracer: Tracer) -> Any:
         with self._flow_code():  # importing a module is running its code
             flow = _entry(job["code"])
+            target: Any = flow.target
         arguments = flow.inputs.arguments(Inputs(job["inputs"], job["secrets"]))
-        target: Any = flow.target
-        if hasattr(target, "kickoff_async"):
-            crew: Any = target() if inspect.isclass(target) else target
-            return self._in_loop(lambda: crew.kickoff_async(inputs=arguments["inputs"]))
+        if is_crew(target):
+            return self._in_loop(lambda: crew.kickoff(target, arguments["inputs"], tracer))
         if "tracer" in inspect.signature(target).parameters:
             arguments["tracer"] = tracer
         if inspect.isasyncgenfunction(target):
@@ -301,11 +301,13 @@ def _own_modules() -> dict[str, float]:
     return result
 
 
-def _entry(code: dict[str, Any]) -> Flow:
+def _entry(code: dict[str, Any]) -> Flow | Sent:
+    if "sent" in code:
+        return Sent(code["import"], bare=code["sent"] == "bare")
     if "import" in code:
         return load(code["import"])
     found = ray.cloudpickle.loads(code["pickle"])
-    return found if isinstance(found, Flow) else Flow(found)
+    return found if isinstance(found, Flow | Sent) else Flow(found)
 
 
 def _drain(values: Any, tracer: Tracer) -> Any:

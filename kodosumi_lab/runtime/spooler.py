@@ -72,6 +72,7 @@ class SpoolerActor:
         self._changed_n = 0
         self._wake: asyncio.Event | None = None
         self._leases: dict[str, asyncio.Event] = {}
+        self._secret_answers: dict[str, Any] = {}  # by the token of their lease
         self._expiry: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Ack]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -169,13 +170,35 @@ class SpoolerActor:
             if view is None or view["ended"]:
                 return None
             if lid in view["answers"]:
-                return dumps({**view["answers"][lid], "open_locks": len(view["locks"])})
+                held = {**view["answers"][lid], "open_locks": len(view["locks"])}
+                if held.get("masked"):
+                    if held["token"] not in self._secret_answers:
+                        return None  # this actor was restarted since, and secrets are kept nowhere
+                    held["result"] = self._secret_answers[held["token"]]
+                return dumps(held)
             if lid not in view["locks"]:
                 return None
             await self._changed(run_id, 3600)
 
-    async def answer(self, run_id: str, lid: str, result: str, by: str) -> None:
+    async def answer(
+        self,
+        run_id: str,
+        lid: str,
+        result: str,
+        by: str,
+        more: dict[str, Any] | None = None,
+        secret: str | None = None,
+    ) -> None:
         """Close a lock with an answer (JSON text).
+
+        Parameters
+        ----------
+        run_id, lid, result, by
+            The lock, the answer, and who gives it.
+        more
+            Further facts for the lease.
+        secret
+            The answer with its secrets, for the flow only; `result` is what the log holds.
 
         Raises
         ------
@@ -186,10 +209,14 @@ class SpoolerActor:
         if view is None or view["ended"]:
             raise LockClosed(f"run {run_id} has ended; its locks are closed")
         token = secrets.token_hex(8)
-        payload = {"lid": lid, "result": json.loads(result), "by": by, "token": token}
+        payload = {**(more or {}), "lid": lid, "result": json.loads(result), "by": by, "token": token}
+        if secret is not None:
+            payload["masked"] = True
+            self._secret_answers[token] = json.loads(secret)
         ack = await self._lease(run_id, view["attempt"], payload)
         if ack.refused is None:
             return
+        self._secret_answers.pop(token, None)
         view = self._spooling.views[run_id]
         held = view["answers"].get(lid)
         if held is None:

@@ -68,6 +68,10 @@ class Sent(Coroutine[Any, Any, None]):
 
 
 _DONE = Sent()
+
+#: How long a lock waits for a person unless the flow says something else.
+LOCK_TIMEOUT_S = 10_800.0
+
 _streams: weakref.WeakValueDictionary[tuple[str, int], EventStream] = weakref.WeakValueDictionary()
 _streams_lock = threading.Lock()
 _span: contextvars.ContextVar[str | None] = contextvars.ContextVar("kodosumi_span", default=None)
@@ -338,22 +342,38 @@ class Tracer:
 
     # -- people -----------------------------------------------------------------------
 
-    async def lock(self, name: str, data: Any = None, timeout_s: float | None = 10_800.0) -> Any:
+    async def lock(
+        self,
+        name: str,
+        data: Any = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - kodosumi's name for it; it is when the lock expires
+        *,
+        form: Any = None,
+        timeout_s: float | None = LOCK_TIMEOUT_S,
+    ) -> Any:
         """Wait for a person.
 
         Parameters
         ----------
         name
-            What is asked, for the person.
+            What is asked, for the person; where the run's service declares a lock of that
+            name, its handlers make the form and judge the answer.
         data
             JSON value that the question is about.
+        timeout
+            The same as `timeout_s`, and wins over it.
+        form
+            What is asked for: a :class:`kodosumi_lab.forms.Model`, or its elements as dicts.
+            It is kept with the lock as it is, any front end can draw it, and an answer that
+            does not fit leaves the lock open.
         timeout_s
             Give up after this time; None waits without end.
 
         Returns
         -------
         Any
-            The answer, a JSON value.
+            The answer: typed form values by name as JSON where there is a `form`, what the
+            service's handler gave back, else any JSON value. None is an answer too.
 
         Raises
         ------
@@ -364,20 +384,31 @@ class Tracer:
         """
         import asyncio
 
-        lid = self._open_lock(name, data, timeout_s)
+        limit = timeout_s if timeout is None else timeout
+        lid = self._open_lock(name, data, limit, form)
         await self.aflush()
-        return self._answer(name, await asyncio.to_thread(self._sender.wait_lease, self.run_id, lid), timeout_s)
+        return self._answer(name, await asyncio.to_thread(self._sender.wait_lease, self.run_id, lid), limit)
 
-    def lock_sync(self, name: str, data: Any = None, timeout_s: float | None = 10_800.0) -> Any:
+    def lock_sync(
+        self,
+        name: str,
+        data: Any = None,
+        timeout: float | None = None,
+        *,
+        form: Any = None,
+        timeout_s: float | None = LOCK_TIMEOUT_S,
+    ) -> Any:
         """:meth:`lock` for synchronous flows: blocks the thread until somebody answers."""
-        lid = self._open_lock(name, data, timeout_s)
+        limit = timeout_s if timeout is None else timeout
+        lid = self._open_lock(name, data, limit, form)
         self.flush()
-        return self._answer(name, self._sender.wait_lease(self.run_id, lid), timeout_s)
+        return self._answer(name, self._sender.wait_lease(self.run_id, lid), limit)
 
-    def _open_lock(self, name: str, data: Any, timeout_s: float | None) -> str:
+    def _open_lock(self, name: str, data: Any, timeout_s: float | None, form: Any) -> str:
         lid = secrets.token_hex(8)
         expires = None if timeout_s is None else time.time() + timeout_s
-        self.emit("lock", dumps({"lid": lid, "name": name, "data": data, "expires": expires}))
+        asked = {} if form is None else {"form": _elements(form)}
+        self.emit("lock", dumps({"lid": lid, "name": name, "data": data, "expires": expires, **asked}))
         self.emit("status", dumps({"status": "awaiting", "reason": f"waiting for an answer to {name!r}"}))
         return lid
 
@@ -390,6 +421,21 @@ class Tracer:
         if data.get("expired"):
             raise TimeoutError(f"nobody answered lock {name!r} of run {self.run_id} within {timeout_s:g} s")
         return data.get("result")
+
+
+def _elements(form: Any) -> list[dict[str, Any]]:
+    """A form as dicts, checked, without the values of its passwords."""
+    from kodosumi_lab.forms import InputPassword, Model
+
+    model = form if isinstance(form, Model) else Model.model_validate(form)
+    hidden = {name for name, element in model.fields.items() if isinstance(element, InputPassword)}
+    return [_without_value(element, hidden) for element in model.get_model()]
+
+
+def _without_value(element: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+    if "elements" in element:
+        return {**element, "elements": [_without_value(one, hidden) for one in element["elements"]]}
+    return {**element, "value": None} if element.get("name") in hidden else element
 
 
 class Span:

@@ -15,7 +15,7 @@ PACKAGE = Path(kl.__file__).parent
 
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
-    ["errors", "_lazy.rfc3987_syntax"],
+    ["_alias", "_lazy.rfc3987_syntax", "errors"],
     ["settings", "events", "_mime"],
     ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
     ["forms.own"],
@@ -48,7 +48,8 @@ ROWS = [
         "runtime.uploads",
         "runtime.desk",
     ],
-    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs"],
+    ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs", "response"],
+    ["runtime.sent", "runtime.crew", "runtime.services"],
     ["runtime.spooling"],
     [
         "runtime.sender",
@@ -67,8 +68,23 @@ ROWS = [
         "runtime.snapshot",
         "runtime.launch",
         "runtime.reading",
+        "runtime.locks",
     ],
     ["runtime.probe", "runtime.sources", "runtime.remote", "runtime.register"],
+    ["runtime.mock"],
+    ["compat"],
+    ["api.handling", "api.caller", "api.launching", "api.templates", "api.deployment", "api.mounting"],
+    ["api.lock_routes", "api.service"],
+    [
+        "compat.config",
+        "compat.const",
+        "compat.core",
+        "compat.dtypes",
+        "compat.error",
+        "compat.helper",
+        "compat.serve",
+        "compat.tracer",
+    ],
     ["cli"],
 ]
 

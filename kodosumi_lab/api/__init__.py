@@ -1,0 +1,1 @@
+"""HTTP: the gateway over the event log, its client, and the services that others write with `ServeAPI`."""

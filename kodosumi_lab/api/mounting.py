@@ -1,0 +1,176 @@
+"""Services inside the gateway's process: found by name, mounted below a path, told who calls.
+
+The gateway guards its mounted applications like its own routes; a service behind it sees the
+authenticated user, and what a client writes into kodosumi's headers counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from kodosumi_lab.errors import FlowError
+from kodosumi_lab.runtime import services
+from kodosumi_lab.runtime.services import BASE_HEADER, URL_HEADER, USER_HEADER
+
+__all__ = ["Mounted", "load_app", "services_of"]
+
+_OURS = {name.encode() for name in (USER_HEADER, BASE_HEADER, URL_HEADER)}
+
+
+class Mounted:
+    """A service in the gateway's process, as an ASGI application: ``gateway.mount(one.path, one)``.
+
+    Parameters
+    ----------
+    source, path, app
+        As the attributes.
+    user_of
+        Name of the authenticated user, from the ASGI scope of a request; None where nobody is
+        known. By default that of ``request.state.user``, which the gateway sets.
+    may_see
+        Whether whoever makes a request may see and answer for a run of the user named.
+
+    Attributes
+    ----------
+    source : str
+        ``package.module:app``.
+    path : str
+        Below which it answers.
+    app
+        The application.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        path: str,
+        app: Any,
+        *,
+        user_of: Callable[[Scope], str | None] | None = None,
+        may_see: Callable[[Scope, str | None], bool] | None = None,
+    ) -> None:
+        self.source, self.path, self.app = source, path, app
+        self._user_of, self._may_see = user_of or _user_of, may_see or _may_see
+
+    def __repr__(self) -> str:
+        return f"<Mounted {self.source} at {self.path}>"
+
+    @property
+    def openapi(self) -> str:
+        """Path of its OpenAPI document, for the Register."""
+        return self.path + (getattr(self.app, "openapi_url", None) or "/openapi.json")
+
+    @property
+    def router(self) -> Mounted:
+        """Itself: whoever mounts it enters ``router.lifespan_context``, as of any Starlette application."""
+        return self
+
+    @contextlib.asynccontextmanager
+    async def lifespan_context(self, _: Any = None) -> AsyncIterator[None]:
+        """Run the service's own start and end; meanwhile locks find it in this process."""
+        async with contextlib.AsyncExitStack() as stack:
+            inner = getattr(getattr(self.app, "router", None), "lifespan_context", None)
+            if inner is not None:
+                await stack.enter_async_context(inner(self.app))
+            services.here[self.path] = (self.app, asyncio.get_running_loop())
+            stack.callback(services.here.pop, self.path, None)
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; kodosumi's headers are the gateway's, not the client's."""
+        if scope["type"] in ("http", "websocket"):
+            user = self._user_of(scope)
+            kept = [(key, value) for key, value in scope["headers"] if key.lower() not in _OURS]
+            base = scope.get("root_path", "").encode()
+            told = [(BASE_HEADER.encode(), base), (USER_HEADER.encode(), (user or "").encode())]
+            token = getattr(getattr(scope.get("app"), "state", None), "token_file", None)
+            scope = {
+                **scope,
+                "headers": kept + told,
+                "kodosumi_lab.user": user or services.ANONYMOUS,
+                "kodosumi_lab.may_see": functools.partial(self._may_see, scope),
+                "kodosumi_lab.token_file": str(token) if token else None,
+            }
+        await self.app(scope, receive, send)
+
+
+def _user_of(scope: Scope) -> str | None:
+    return getattr(scope.get("state", {}).get("user"), "name", None)
+
+
+def _may_see(scope: Scope, owner: str | None) -> bool:
+    user = scope.get("state", {}).get("user")
+    return bool(user.may_see(owner)) if hasattr(user, "may_see") else True
+
+
+def services_of(sources: Iterable[str]) -> dict[str, Mounted]:
+    """Services to mount, by their path ``/services/<name>``, the name made of the module's.
+
+    Parameters
+    ----------
+    sources
+        ``package.module:app`` each; ``package.module:app=/path`` says where.
+
+    Raises
+    ------
+    FlowError
+        There is no such application, or two have one path.
+    """
+    found: dict[str, Mounted] = {}
+    for given in sources:
+        source, _, path = given.partition("=")
+        where = "/" + (path or f"services/{_slug(source)}").strip("/")
+        if where in found:
+            raise FlowError(f"{source!r} and {found[where].source!r} are both to be at {where}; say `{source}=/path`")
+        found[where] = Mounted(source, where, load_app(source))
+    return found
+
+
+def load_app(source: str) -> Any:
+    """The ASGI application at ``package.module:app``, found as Python finds modules from here.
+
+    Raises
+    ------
+    FlowError
+        Nothing there, or something else. Errors of the module itself pass through.
+    """
+    module, colon, name = source.partition(":")
+    if not colon or not module or not name:
+        raise FlowError(f"{source!r} names no application; expected package.module:app")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module == error.name or module.startswith(error.name + ".")):
+            raise FlowError(f"no module {error.name!r} for application {source!r}; looked in {sys.path}") from error
+        raise
+    for part in name.split("."):
+        if not hasattr(found, part):
+            apps = [key for key, value in vars(found).items() if isinstance(value, Starlette)]
+            listed = f"; it has the applications: {', '.join(apps)}" if apps else ""
+            raise FlowError(f"module {module!r} has no {name!r}{listed}")
+        found = getattr(found, part)
+    if type(found).__module__.startswith("ray.serve"):
+        raise FlowError(f"{source!r} is a deployment of Ray Serve; name its ServeAPI, or use `kodosumi-lab deploy`")
+    if not callable(found):
+        raise FlowError(f"{source!r} is a {type(found).__name__}; expected an ASGI application such as a ServeAPI")
+    return found
+
+
+def _slug(source: str) -> str:
+    module, _, name = source.partition(":")
+    parts = [part for part in (*module.split("."), name) if part not in ("app", "main", "service", "query", "")]
+    return re.sub(r"[^a-z0-9-]+", "-", (parts[-1] if parts else source).lower()).strip("-")
