@@ -10,6 +10,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from uuid_utils import uuid7
@@ -23,7 +24,7 @@ from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
 
-__all__ = ["launch", "rerun"]
+__all__ = ["Origin", "launch", "rerun"]
 
 #: In the ``meta`` of an imported run: what is true of that run only.
 _OF_THE_RUN = ("fid", "imported")
@@ -33,23 +34,57 @@ _OF_THE_RUN = ("fid", "imported")
 Bring = Callable[[Desk | RemoteDesk, str], list[FileInfo]]
 
 
-def launch(flow: Flow, inputs: dict[str, Any], *, files: Any = None, batches: Sequence[str] = ()) -> Run:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who starts a run, where that is not the user of this process.
+
+    Attributes
+    ----------
+    user
+        Recorded in ``meta``; the process's user when None.
+    via
+        What it was started with (``launched_by``), such as ``http``; the program when None.
+    run_id
+        Drawn beforehand: starting it again under the same id starts nothing while it is open.
+    """
+
+    user: str | None = None
+    via: str | None = None
+    run_id: str | None = None
+
+
+_HERE = Origin()
+
+
+def launch(
+    flow: Flow,
+    inputs: dict[str, Any] | Inputs,
+    origin: Origin = _HERE,
+    *,
+    files: Any = None,
+    batches: Sequence[str] = (),
+) -> Run:
     """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`.
 
     Parameters
     ----------
     flow, inputs
-        What to run, with what.
+        What to run, with what: values to be checked, or checked already.
+    origin
+        Who starts it, when it is not this process's user.
     files
         Local files for ``in/``, see :func:`kodosumi_lab.runtime.run_files.sources_of`. Left out, it is taken
         from an input of that name, if the flow itself has no such input.
     batches
         Uploads for ``in/``, see :class:`kodosumi_lab.runtime.uploads.Uploads`.
     """
-    if files is None and "files" in inputs and not _has_input(flow, "files"):
-        inputs = dict(inputs)
-        files = inputs.pop("files")
-    checked = flow.inputs.validate(inputs)
+    if isinstance(inputs, Inputs):
+        checked = inputs
+    else:
+        if files is None and "files" in inputs and not _has_input(flow, "files"):
+            inputs = dict(inputs)
+            files = inputs.pop("files")
+        checked = flow.inputs.validate(inputs)
     code = _code(flow)
     sources = sources_of(files) if files is not None else {}
 
@@ -57,7 +92,8 @@ def launch(flow: Flow, inputs: dict[str, Any], *, files: Any = None, batches: Se
         found = desk.put(run_id, "in", sources)[1] if sources else []
         return found + [info for batch_id in batches for info in desk.complete(run_id, batch_id, "in")]
 
-    return _submit(_meta(flow, code), code, checked, flow.options.runtime_env, bring if sources or batches else None)
+    brings = bring if sources or batches else None
+    return _submit(_meta(flow, code, origin), code, checked, flow.options.runtime_env, origin.run_id, brings)
 
 
 def _has_input(flow: Flow, name: str) -> bool:
@@ -66,7 +102,7 @@ def _has_input(flow: Flow, name: str) -> bool:
     return name in known or name == flow.inputs.whole or model.model_config.get("extra") == "allow"
 
 
-def rerun(run: Run, changes: dict[str, Any]) -> Run:
+def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
     """Start a new run of the same flow with the same inputs but for `changes`, and with what is in its ``in/``.
 
     Raises
@@ -102,7 +138,8 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
         )
     bring = _inherit(run) if run.files.ls("in") else None
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
-    return _submit({**kept, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env, bring)
+    meta = {**kept, **_provenance(origin), "rerun_of": run.id}
+    return _submit(meta, code, checked, runtime_env, origin.run_id, bring)
 
 
 def _inherit(run: Run) -> Bring:
@@ -159,7 +196,7 @@ def _unshippable(flow: Flow, error: Exception) -> str:
     )
 
 
-def _meta(flow: Flow, code: dict[str, Any]) -> dict[str, Any]:
+def _meta(flow: Flow, code: dict[str, Any], origin: Origin) -> dict[str, Any]:
     o = flow.options
     runtime_env = o.runtime_env
     if runtime_env is not None and runtime_env.get("env_vars"):  # their values are often keys: not for the log
@@ -178,14 +215,14 @@ def _meta(flow: Flow, code: dict[str, Any]) -> dict[str, Any]:
         "fresh": o.fresh,
         "options": {key: value for key, value in ray_options.items() if value is not None},
         **home.place(),
-        **_provenance(),
+        **_provenance(origin),
     }
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(origin: Origin) -> dict[str, Any]:
     parent = console.current()
     try:
-        user = getpass.getuser()
+        user = origin.user or getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
     return {
@@ -193,7 +230,7 @@ def _provenance() -> dict[str, Any]:
         "parent": parent.run_id if parent is not None else None,
         "host": platform.node(),
         "python": platform.python_version(),
-        "launched_by": os.path.basename(sys.argv[0] or sys.executable),
+        "launched_by": origin.via or os.path.basename(sys.argv[0] or sys.executable),
     }
 
 
@@ -202,12 +239,13 @@ def _submit(
     code: dict[str, Any],
     checked: Inputs,
     runtime_env: dict[str, Any] | None,
+    run_id: str | None,
     bring: Bring | None = None,
 ) -> Run:
     held = cluster.connection()
     import ray
 
-    run_id = str(uuid7())
+    run_id = run_id or str(uuid7())
     files = _bring(bring, held.home.log_dir, run_id) if bring is not None else []
     order = {
         "run_id": run_id,
