@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from kodosumi_lab import forms
+    from kodosumi_lab.api.client import AsyncClient, Client
     from kodosumi_lab.errors import KodosumiLabError
     from kodosumi_lab.runtime.cluster import connect, disconnect
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from kodosumi_lab.runtime.tracer import Tracer
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Flow",
     "KodosumiLabError",
     "RemoteFlow",
@@ -46,6 +49,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncClient": "api.client",
+    "Client": "api.client",
     "KodosumiLabError": "errors",
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",

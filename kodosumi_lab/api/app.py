@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
-from kodosumi_lab.api import following, health, problems, reading
+from kodosumi_lab.api import acting, following, health, problems, reading
 from kodosumi_lab.api.catalogue import Catalogue, ProcessCatalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
@@ -80,6 +80,7 @@ def create_app(
         A module cannot be imported.
     """
     held = settings or settings_module.load(log_dir=log_dir)
+    held.log_dir = _as_the_cluster_writes_it(held)
     who = identity or from_settings(held)
     gateway = Gateway(
         EventLog(held.log_dir), held, catalogue or ProcessCatalogue(flows), Cluster(held.log_dir, address)
@@ -100,7 +101,7 @@ def create_app(
     problems.install(app)
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
     app.include_router(health.router, prefix=PREFIX)
-    for router in (reading.router, following.router, *routers):
+    for router in (reading.router, following.router, acting.router, *routers):
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
@@ -113,6 +114,17 @@ def create_app(
         )  # fmt: skip
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _as_the_cluster_writes_it(held: Settings) -> Path:
+    """The background cluster's log unless another one is asked for: its actors are named after the path."""
+    from kodosumi_lab.runtime import background
+
+    found = background.find()
+    if found is None:
+        return held.log_dir
+    same = Path(found["log_dir"]).resolve() == held.log_dir.resolve()
+    return Path(found["log_dir"]) if same or "log_dir" not in held.model_fields_set else held.log_dir
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

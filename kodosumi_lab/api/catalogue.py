@@ -58,6 +58,15 @@ class Catalogue(Protocol):
     def form(self, name: str) -> list[dict[str, Any]]:
         """The elements of the flow's input form, as plain data."""
 
+    def check(self, name: str, inputs: dict[str, Any]) -> None:
+        """Whether the inputs fit, where that can be told beforehand.
+
+        Raises
+        ------
+        FlowNotFound, InputsError
+            As :meth:`launch`.
+        """
+
     def launch(self, name: str, inputs: dict[str, Any], origin: Origin) -> Run:
         """Start a run, with this process on the cluster already.
 
@@ -102,6 +111,10 @@ class ProcessCatalogue:
     def form(self, name: str) -> list[dict[str, Any]]:
         """One element for each property of the schema."""
         return _elements(_schema(self._find(name)))
+
+    def check(self, name: str, inputs: dict[str, Any]) -> None:
+        """Check the inputs."""
+        self._find(name).inputs.validate(inputs)
 
     def launch(self, name: str, inputs: dict[str, Any], origin: Origin) -> Run:
         """Start a run."""

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+import anyio
+import polars as pl
 from fastapi import Depends, Request
 
 from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.guard import LaunchRate
+from kodosumi_lab.api.idempotency import Keys
 from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
-from kodosumi_lab.errors import ClusterError, RunNotFound
+from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound
+from kodosumi_lab.events import decode
 from kodosumi_lab.runtime import cluster
 from kodosumi_lab.runtime.query import EventLog
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.settings import Settings
+
+_T = TypeVar("_T")
+
+# Starting Ray's actors for a log may take this long on a busy machine.
+_ANSWER_S = 150.0
 
 __all__ = ["Cluster", "Gateway", "GatewayOf"]
 
@@ -84,17 +94,38 @@ class Gateway:
     cluster: Cluster
     index: RunIndex = field(init=False)
     live: Live = field(init=False)
+    keys: Keys = field(init=False)
     rate: LaunchRate = field(init=False)
+    _actors: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         self.index = RunIndex(self.log)
         self.live = Live(self.log)
+        self.keys = Keys(self.log.layout.state / "idempotency")
+        self._actors = anyio.CapacityLimiter(16)
         self.rate = LaunchRate(self.settings.gateway_launches_per_minute)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """While the application serves."""
         yield
+
+    async def act(self, call: Callable[..., _T], *args: Any) -> _T:
+        """Call something that asks the cluster, in a thread of its own few, so that reading goes on meanwhile.
+
+        Raises
+        ------
+        ClusterError
+            The cluster has not answered in time, or has failed.
+        """
+        try:
+            with anyio.fail_after(_ANSWER_S):
+                return await anyio.to_thread.run_sync(
+                    lambda: _asked(call, *args), limiter=self._actors, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            detail = f"the cluster has not answered within {_ANSWER_S:g} s; what was asked may still happen"
+            raise ClusterError(detail) from None
 
     def row(self, run_id: str, user: User) -> dict[str, Any]:
         """Index row of a run that the user may see.
@@ -119,6 +150,38 @@ class Gateway:
     def run_of(self, row: dict[str, Any]) -> Run:
         """Handle of the run of an index row."""
         return Run(row["run_id"], log_dir=self.log.root)
+
+    def lock(self, run_id: str, lid: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """What a lock asked, and the lease that closed it if there is one.
+
+        Raises
+        ------
+        Refused
+            404: the run has had no such lock.
+        """
+        frame = self.log.events(run_id).filter(pl.col("kind").is_in(["lock", "lease"])).sort("seq").collect()
+        found: dict[str, dict[str, Any]] = {}
+        for kind, payload in frame.select("kind", "payload").iter_rows():
+            data = decode(payload, self.log.artifact)
+            if str(data.get("lid")) == lid:
+                found[kind] = data
+        if "lock" not in found:
+            raise Refused(404, "lock-not-found", f"run {run_id} has had no lock {lid[:80]!r}")
+        return found["lock"], found.get("lease")
+
+
+def _asked(call: Callable[..., _T], *args: Any) -> _T:
+    """A failure of Ray as one of the cluster."""
+    try:
+        return call(*args)
+    except KodosumiLabError:
+        raise
+    except Exception as error:
+        import ray
+
+        if isinstance(error, ray.exceptions.RayError):
+            raise ClusterError(f"the cluster failed: {' '.join(str(error).split())[:300]}") from error
+        raise
 
 
 def _gateway(request: Request) -> Gateway:

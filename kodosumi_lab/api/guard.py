@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,8 +55,10 @@ class Guard:
             await answer(scope, receive, send)
 
 
-class _TooLong(Exception):
-    pass
+class _TooLong(HTTPException):
+    """Of this class, since FastAPI takes any other error while a body is read for a bad request."""
+
+    kind = "too-long"
 
 
 class BodyLimit:
@@ -71,13 +74,14 @@ class BodyLimit:
             return
         told = HTTPConnection(scope).headers.get("content-length", "")
         got, begun = 0, False
+        refusal = _TooLong(413, f"the body is longer than {self._limit:,} bytes (setting gateway_body_bytes)")
 
         async def counted() -> Message:
             nonlocal got
             message = await receive()
             got += len(message.get("body", b""))
             if got > self._limit:
-                raise _TooLong
+                raise refusal
             return message
 
         async def noted(message: Message) -> None:
@@ -87,13 +91,12 @@ class BodyLimit:
 
         try:
             if told.isdigit() and int(told) > self._limit:
-                raise _TooLong
+                raise refusal
             await self._app(scope, counted, noted)
         except _TooLong:
             if begun:
                 raise
-            detail = f"the body is longer than {self._limit:,} bytes (setting gateway_body_bytes)"
-            await problems.response(413, "too-long", detail)(scope, receive, send)
+            await problems.response(413, refusal.kind, refusal.detail)(scope, receive, send)
 
 
 class LaunchRate:

@@ -145,7 +145,7 @@ def _http(request: Request, error: Exception) -> JSONResponse:
     detail = error.detail
     if error.status_code == 404 and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"there is nothing at {request.url.path}; see /api/v1/openapi.json"
-    kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    kind = getattr(error, "kind", None) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     return response(error.status_code, kind, detail, error.headers)
 
 

@@ -19,7 +19,7 @@ from kodosumi_lab.api.gateway import Gateway, GatewayOf
 from kodosumi_lab.api.guard import CurrentUser
 from kodosumi_lab.api.listing import SORTS, Listing
 from kodosumi_lab.api.problems import Refused
-from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, decode, dumps, run_date
+from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, run_date
 from kodosumi_lab.runtime.fold import index_schema
 
 __all__ = ["RunRow", "router", "run_row"]
@@ -341,19 +341,7 @@ def run_locks(run_id: str, gateway: GatewayOf, user: CurrentUser) -> list[Lock]:
 @router.get("/runs/{run_id}/locks/{lid}", tags=["locks"])
 def get_lock(run_id: str, lid: str, gateway: GatewayOf, user: CurrentUser) -> dict[str, Any]:
     """One lock of the run as it was asked, open or closed; with the answer once there is one."""
-    gateway.row(run_id, user)
-    frame = gateway.log.events(run_id).filter(pl.col("kind").is_in(["lock", "lease"])).sort("seq").collect()
-    asked: dict[str, Any] = {}
-    for kind, payload in frame.select("kind", "payload").iter_rows():
-        data = decode(payload, gateway.log.artifact)
-        if isinstance(data, dict) and str(data.get("lid")) == lid:
-            asked[kind] = data
-    if "lock" not in asked:
-        raise Refused(404, "lock-not-found", f"run {run_id} has had no lock {lid[:80]!r}")
-    held = asked.get("lease")
-    lease = {key: value for key, value in held.items() if key != "token"} if held else None
-    return {
-        **asked["lock"],
-        "open": lid in {lock["lid"] for lock in gateway.row(run_id, user)["locks"]},
-        "lease": lease,
-    }
+    row = gateway.row(run_id, user)
+    asked, lease = gateway.lock(run_id, lid)
+    shown = {key: value for key, value in lease.items() if key != "token"} if lease else None
+    return {**asked, "open": lid in {str(lock["lid"]) for lock in row["locks"]}, "lease": shown}

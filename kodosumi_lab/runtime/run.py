@@ -226,19 +226,16 @@ class Run:
         return self._result()
 
     def _result(self) -> Any:
-        import polars as pl
-
         row = self._row()
         kind = "final" if row["status"] == "finished" else "error"
-        wanted = (pl.col("kind") == kind) & (pl.col("attempt") == row["attempt"])
-        payloads = self.events().filter(wanted).sort("seq").collect()["payload"]
+        found = self._of_kind(kind)
+        payloads = found.filter(found["attempt"] == row["attempt"])["payload"]
         if kind == "final":
             return decode(payloads[-1], self._log.artifact) if len(payloads) else None
         recorded = json.loads(payloads[-1]) if len(payloads) else {}
         if set(recorded) == {"artifact"}:
             recorded = json.loads(self._log.artifact(recorded["artifact"]))
-        failure = _FAILURES[row["status"]](self.id, row["status"], row["reason"], recorded.get("traceback"))
-        raise failure
+        raise failure_of(self.id, row["status"], row["reason"], recorded.get("traceback"))
 
     # -- what it said -----------------------------------------------------------------
 
@@ -264,12 +261,16 @@ class Run:
 
         return afollow(self._log, self.id, after=after, timeout_s=timeout_s)
 
-    def results(self) -> list[Any]:
-        """What its last attempt delivered so far, in order, as Python values."""
+    def _of_kind(self, *kinds: str) -> pl.DataFrame:
+        """Its events of these kinds so far, in order."""
         import polars as pl
 
-        frame = self.events().filter(pl.col("kind") == "result").sort("seq").collect()
-        frame = frame.filter(pl.col("attempt") == frame["attempt"].max()) if len(frame) else frame
+        return self.events().filter(pl.col("kind").is_in(kinds)).sort("seq").collect()
+
+    def results(self) -> list[Any]:
+        """What its last attempt delivered so far, in order, as Python values."""
+        frame = self._of_kind("result")
+        frame = frame.filter(frame["attempt"] == frame["attempt"].max()) if len(frame) else frame
         return [decode(payload, self._log.artifact) for payload in frame["payload"]]
 
     def logs(self) -> str:
@@ -277,11 +278,8 @@ class Run:
         return "\n".join(text for _, text in self._console(None))
 
     def _console(self, last: int | None) -> list[tuple[str, str]]:
-        import polars as pl
-
-        kinds = ["stdout", "stderr", "log", "debug"]
-        frame = self.events().filter(pl.col("kind").is_in(kinds)).select("seq", "kind", "payload").sort("seq")
-        rows = (frame.tail(last) if last else frame).collect()
+        frame = self._of_kind("stdout", "stderr", "log", "debug").select("seq", "kind", "payload")
+        rows = frame.tail(last) if last else frame
         return [(kind, console_text(kind, payload)) for _, kind, payload in rows.iter_rows()]
 
     @property
@@ -309,8 +307,10 @@ class Run:
             )
         return held
 
-    def cancel(self, *, grace_s: float | None = None) -> bool:
+    def cancel(self, *, grace_s: float | None = None, by: str | None = None) -> bool:
         """End the run: ask the flow, and kill its process when it has not ended within `grace_s` seconds.
+
+        `by` is who cancels; the user by default.
 
         Returns
         -------
@@ -324,7 +324,7 @@ class Run:
         if self.done:
             return False
         held = self._cluster()
-        return bool(ray.get(held.dispatcher.cancel.remote(self.id, getpass.getuser(), grace_s=grace_s)))
+        return bool(ray.get(held.dispatcher.cancel.remote(self.id, by or getpass.getuser(), grace_s=grace_s)))
 
     def answer(self, result: Any = None, *, lock: str | None = None, by: str | None = None) -> None:
         """Answer a lock that the run waits at.
@@ -397,6 +397,11 @@ class Run:
 
 def _run(run_id: str, log_dir: str) -> Run:
     return Run(run_id, log_dir=log_dir)
+
+
+def failure_of(run_id: str, status: str, reason: str, traceback: str | None) -> RunFailed:
+    """The error that stands for the end of a run that did not finish."""
+    return _FAILURES[status](run_id, status, reason, traceback)
 
 
 def console_text(kind: str, payload: str) -> str:

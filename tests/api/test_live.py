@@ -14,30 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from apikit import Api, Recorded
+from apikit import Api, Recorded, serving
 from logkit import lines, status
 
 EVENTS = 10_000
 READERS = 100
-
-
-@contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """The application under uvicorn, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    end = time.monotonic() + 20
-    while not server.started and time.monotonic() < end:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @pytest.fixture
