@@ -17,7 +17,7 @@ from kodosumi_lab.errors import FlowError, InputsError, LockClosed, RunNotFound
 from kodosumi_lab.runtime.launch import Origin, rerun
 from kodosumi_lab.runtime.run import Run
 
-__all__ = ["answer", "launch", "router", "start"]
+__all__ = ["answer", "cancel", "launch", "router", "start"]
 
 router = APIRouter()
 
@@ -160,10 +160,19 @@ def start(
 @router.post("/runs/{run_id}/cancel", tags=["runs"])
 async def cancel_run(run_id: str, gateway: GatewayOf, user: Launcher, body: CancelBody | None = None) -> Cancelled:
     """End the run; it stays in the log, as `cancelled`. A run that has ended is left as it is."""
-    return await gateway.act(_cancel, gateway, user, run_id, body.grace_s if body is not None else None)
+    return await gateway.act(cancel, gateway, user, run_id, body.grace_s if body is not None else None)
 
 
-def _cancel(gateway: Gateway, user: User, run_id: str, grace_s: float | None) -> Cancelled:
+def cancel(gateway: Gateway, user: User, run_id: str, grace_s: float | None) -> Cancelled:
+    """Cancel a run for a user.
+
+    Raises
+    ------
+    RunNotFound
+        There is none that the user may see.
+    ClusterError
+        It cannot be reached.
+    """
     row = gateway.row(run_id, user)
     if row["ended"] is not None:
         return Cancelled(run_id=run_id, cancelled=False)

@@ -15,11 +15,13 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
-from kodosumi_lab.api import acting, following, health, problems, reading
+from kodosumi_lab.api import acting, following, health, metrics, problems, reading
+from kodosumi_lab.api.agents import Agents
 from kodosumi_lab.api.catalogue import Catalogue, ProcessCatalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
@@ -88,9 +90,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with gateway.open():
+        async with gateway.open(), agents.open():
             yield
 
+    agents = Agents(gateway)
     # no docs pages: FastAPI's load their scripts from elsewhere
     app = FastAPI(
         title="Kodosumi Lab", version=kodosumi_lab.__version__, lifespan=lifespan,
@@ -103,10 +106,15 @@ def create_app(
     app.include_router(health.router, prefix=PREFIX)
     for router in (reading.router, following.router, acting.router, *routers):
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
+    app.include_router(metrics.router, dependencies=documented, responses=problems.RESPONSES)
+    app.router.routes.append(Route("/mcp", agents))
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
+    app.state.metrics = metrics.Metrics(gateway)
+    # the last one added is the first that a request meets
     app.add_middleware(BodyLimit, limit=held.gateway_body_bytes)
     app.add_middleware(Guard, identity=who, public=PUBLIC)
+    app.add_middleware(metrics.Measured, metrics=app.state.metrics)
     if held.gateway_cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=held.gateway_cors_origins, allow_methods=["*"], allow_headers=["*"],

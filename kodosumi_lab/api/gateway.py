@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import anyio
 import polars as pl
 from fastapi import Depends, Request
 
+from kodosumi_lab.api.audit import Audit
 from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.guard import LaunchRate
 from kodosumi_lab.api.idempotency import Keys
@@ -95,12 +97,14 @@ class Gateway:
     index: RunIndex = field(init=False)
     live: Live = field(init=False)
     keys: Keys = field(init=False)
+    audit: Audit = field(init=False)
     rate: LaunchRate = field(init=False)
     _actors: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         self.index = RunIndex(self.log)
         self.live = Live(self.log)
+        self.audit = Audit(self.log)
         self.keys = Keys(self.log.layout.state / "idempotency")
         self._actors = anyio.CapacityLimiter(16)
         self.rate = LaunchRate(self.settings.gateway_launches_per_minute)
@@ -108,7 +112,10 @@ class Gateway:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """While the application serves."""
-        yield
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.audit.close)
 
     async def act(self, call: Callable[..., _T], *args: Any) -> _T:
         """Call something that asks the cluster, in a thread of its own few, so that reading goes on meanwhile.
@@ -150,6 +157,15 @@ class Gateway:
     def run_of(self, row: dict[str, Any]) -> Run:
         """Handle of the run of an index row."""
         return Run(row["run_id"], log_dir=self.log.root)
+
+    def events_after(
+        self, run_id: str, after: int, last: int, limit: int | None, kinds: Collection[str] = ()
+    ) -> pl.DataFrame:
+        """Events after a ``seq`` up to `last`, in order, each once; the first `limit` of them."""
+        wanted = pl.col("seq").is_between(after + 1, last)
+        query = self.log.events(run_id).filter(wanted & pl.col("kind").is_in(kinds) if kinds else wanted)
+        frame = query.sort("seq").collect().unique("seq", keep="first", maintain_order=True)
+        return frame if limit is None else frame.head(limit)
 
     def lock(self, run_id: str, lid: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """What a lock asked, and the lease that closed it if there is one.

@@ -29,7 +29,7 @@ from kodosumi_lab.errors import (
     RunNotFound,
 )
 
-__all__ = ["MEDIA_TYPE", "RESPONSES", "TYPE", "Problem", "Refused", "install", "response"]
+__all__ = ["MEDIA_TYPE", "RESPONSES", "TYPE", "Problem", "Refused", "install", "kind_of", "response"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +99,16 @@ _STANDS_FOR: tuple[tuple[type[KodosumiLabError], int, str], ...] = (
 )
 
 
+def kind_of(error: KodosumiLabError | Refused) -> tuple[int, str]:
+    """Status and kind of the problem that stands for an error."""
+    if isinstance(error, Refused):
+        return error.status, error.kind
+    return next(((status, kind) for cls, status, kind in _STANDS_FOR if isinstance(error, cls)), (500, "internal"))
+
+
 def of_error(error: KodosumiLabError) -> JSONResponse:
     """The problem that stands for an error of this package."""
-    status, kind = next(((s, k) for cls, s, k in _STANDS_FOR if isinstance(error, cls)), (500, "internal"))
+    status, kind = kind_of(error)
     more: dict[str, Any] = {}
     if isinstance(error, InputsError):
         more = {"flow": error.flow, "errors": error.errors}

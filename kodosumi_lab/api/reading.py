@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from kodosumi_lab.api import rendering
 from kodosumi_lab.api.catalogue import FlowInfo
 from kodosumi_lab.api.gateway import Gateway, GatewayOf
-from kodosumi_lab.api.guard import CurrentUser
+from kodosumi_lab.api.guard import Admin, CurrentUser
 from kodosumi_lab.api.listing import SORTS, Listing
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, run_date
@@ -288,12 +288,8 @@ def _pages(
     """At least one frame, be it empty; all events that there are now and no later ones."""
     while True:
         upto = min(last, after + _PAGE)
-        wanted = pl.col("seq").is_between(after + 1, upto)
-        frame = gateway.log.events(run_id).filter(wanted).sort("seq").collect().unique("seq", maintain_order=True)
-        if kinds:
-            frame = frame.filter(pl.col("kind").is_in(kinds))
+        frame = gateway.events_after(run_id, after, upto, limit, kinds)
         if limit is not None:
-            frame = frame.head(limit)
             limit -= len(frame)
         yield frame
         after = upto
@@ -316,6 +312,12 @@ def get_artifact(run_id: str, sha256: str, gateway: GatewayOf, user: CurrentUser
         raise Refused(404, "artifact-not-found", f"no event of run {run_id} names an artifact {sha256[:80]!r}")
     text = gateway.log.artifact({"sha256": sha256, "date": run_date(run_id), "nbytes": references[0]["nbytes"]})
     return Response(text, media_type=rendering.JSON)
+
+
+@router.get("/audit", tags=["health"])
+def audit(gateway: GatewayOf, _: Admin, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[dict[str, Any]]:
+    """What was done through gateways of this log, newest first: MCP calls and deletes, with who."""
+    return gateway.audit.entries(limit)
 
 
 # -- locks ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,7 +13,19 @@ import pyarrow as pa
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.runtime.query import EVENTS
 
-__all__ = ["ARROW", "CSV", "JSON", "NDJSON", "as_text", "chosen", "content", "event_lines", "to_arrow", "write"]
+__all__ = [
+    "ARROW",
+    "CSV",
+    "JSON",
+    "NDJSON",
+    "as_text",
+    "chosen",
+    "content",
+    "event_lines",
+    "loaded",
+    "to_arrow",
+    "write",
+]
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -66,6 +79,11 @@ def event_lines(frame: pl.DataFrame) -> list[str]:
     payload = pl.col("payload").str.replace_all(r"[\r\n]", " ")
     line = pl.concat_str(head.str.head(-1), pl.lit(',"payload":'), payload, pl.lit("}"))
     return frame.select(line=line)["line"].to_list()
+
+
+def loaded(line: str) -> dict[str, Any]:
+    """One line of :func:`event_lines` as a dict."""
+    return dict(json.loads(line))
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:

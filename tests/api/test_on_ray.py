@@ -50,7 +50,7 @@ def test_a_launch_over_http_is_a_run_of_whoever_asked(ada: kl.Client) -> None:
     secret = ada.launch("login", user="ada", password="s3cret")
     assert secret.result(timeout_s=60) == 6
     assert secret.inputs["password"] == {"secret": True}
-    with pytest.raises(InputsError, match="secret"):
+    with pytest.raises(InputsError, match="password"):
         secret.rerun()
 
 
@@ -96,3 +96,28 @@ def test_cancelling_from_elsewhere_says_who(gateway: dict[str, Any], ada: kl.Cli
     with pytest.raises(RunCancelled, match="cancelled by olga"):
         run.result(timeout_s=60)
     assert run.cancel() is False
+
+
+def test_an_agent_launches_answers_and_gets_the_result(gateway: dict[str, Any], ada: kl.Client) -> None:
+    import httpx2
+    from mcp.client import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def act() -> list[Any]:
+        http = httpx2.AsyncClient(headers={"authorization": f"Bearer {gateway['ada']}"}, timeout=60)
+        async with http, Client(streamable_http_client(f"{gateway['url']}/mcp", http_client=http)) as client:
+            added = (await client.call_tool("add", {"a": 1, "b": 2})).structured_content
+            asked = (await client.call_tool("ask", {"question": "well?"})).structured_content
+            where = {"run_id": asked["run_id"], "lid": asked["locks"][0]["lid"]}
+            await client.call_tool("answer_lock", {**where, "result": "yes"})
+            end = (await client.call_tool("follow_run", {"run_id": asked["run_id"]})).structured_content
+            while not end["done"]:
+                again = {"run_id": asked["run_id"], "after": end["after"]}
+                end = (await client.call_tool("follow_run", again)).structured_content
+            return [added, asked, (await client.call_tool("get_run", {"run_id": asked["run_id"]})).structured_content]
+
+    added, asked, answered = asyncio.run(act())
+    assert (added["status"], added["result"]) == ("finished", {"application/json": 3})
+    assert (asked["status"], answered["status"]) == ("awaiting", "finished")
+    run = ada.run(added["run_id"])
+    assert (run.meta["user"], run.meta["launched_by"]) == ("ada", "mcp")
