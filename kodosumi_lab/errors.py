@@ -13,6 +13,7 @@
     │   ├── RunTimeout (TimeoutError)   it was running for longer than timeout_s
     │   └── RunLost                     its process, node or cluster went away
     ├── RunClosed                       the run has ended or a newer attempt took over; nothing more is written
+    ├── RunOpen                         the run has not ended, so it cannot be deleted
     ├── WaitTimeout (TimeoutError)      the wait ended, the run did not
     ├── LockClosed                      somebody answered first, or the lock expired
     ├── FileNameError (ValueError)      a file's name leads out of its run's files
@@ -51,6 +52,7 @@ __all__ = [
     "RunFailed",
     "RunLost",
     "RunNotFound",
+    "RunOpen",
     "RunTimeout",
     "ServiceError",
     "SettingsError",
@@ -195,6 +197,10 @@ class RunLost(RunFailed):
 
 class RunClosed(KodosumiLabError):
     """The run has ended, or a newer attempt has taken over; nothing more is written for it."""
+
+
+class RunOpen(KodosumiLabError):
+    """The run has not ended; what is deleted must have."""
 
 
 class WaitTimeout(KodosumiLabError, TimeoutError):

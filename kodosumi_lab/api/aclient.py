@@ -262,6 +262,10 @@ class AsyncRun:
         body = dumps({"result": result})
         await self._client._ask("POST", f"/runs/{self.id}/locks/{lid}", content=body, headers=headers)
 
+    async def delete(self) -> None:
+        """Take an ended run out of the log; see :meth:`kodosumi_lab.Run.delete`."""
+        await self._client._ask("DELETE", f"/runs/{self.id}")
+
     async def rerun(self, **changes: Any) -> AsyncRun:
         """Start a new run of the same flow with the same inputs, but for `changes`."""
         return await self._client._started(f"/runs/{self.id}/rerun", changes, None)

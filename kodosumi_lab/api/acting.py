@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kodosumi_lab.api.gateway import Gateway, GatewayOf
 from kodosumi_lab.api.guard import Launcher
-from kodosumi_lab.api.identity import User
+from kodosumi_lab.api.identity import Role, User
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.api.reading import RunRow, run_row
 from kodosumi_lab.errors import FlowError, InputsError, LockClosed, RunNotFound
@@ -178,6 +178,20 @@ def cancel(gateway: Gateway, user: User, run_id: str, grace_s: float | None) -> 
         return Cancelled(run_id=run_id, cancelled=False)
     gateway.cluster.connection()
     return Cancelled(run_id=run_id, cancelled=gateway.run_of(row).cancel(grace_s=grace_s, by=user.name))
+
+
+@router.delete("/runs/{run_id}", tags=["runs"], status_code=204)
+async def delete_run(run_id: str, gateway: GatewayOf, user: Launcher) -> None:
+    """Take an ended run out of the log, for good. Others' runs take the role admin."""
+    await gateway.act(_delete, gateway, user, run_id)
+
+
+def _delete(gateway: Gateway, user: User, run_id: str) -> None:
+    row = gateway.row(run_id, user)
+    if row["user"] != user.name and user.role < Role.ADMIN:
+        raise Refused(403, "forbidden", f"run {run_id} is {row['user']}'s: deleting it takes the role admin")
+    gateway.run_of(row).delete(by=user.name)
+    gateway.audit.note(user.name, "http", "delete_run", "ok", run_id=run_id)
 
 
 @router.post("/runs/{run_id}/locks/{lid}", tags=["locks"])

@@ -346,6 +346,11 @@ class RemoteRun(Run):
         headers = {"content-type": "application/json"}
         self._client._ask("POST", f"/runs/{self.id}/locks/{lid}", content=body, headers=headers)
 
+    def delete(self, *, by: str | None = None) -> None:
+        """Take an ended run out of the log; see :meth:`kodosumi_lab.Run.delete`."""
+        _own_name(by)
+        self._client._ask("DELETE", f"/runs/{self.id}")
+
     def rerun(self, **changes: Any) -> RemoteRun:
         """Start a new run of the same flow with the same inputs, but for `changes`."""
         return self._client._started(f"/runs/{self.id}/rerun", changes, None)

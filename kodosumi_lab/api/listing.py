@@ -75,10 +75,10 @@ class RunIndex:
             return self._kept[1]
 
     def _state(self) -> tuple[Any, ...]:
-        """What differs once the run list may: a commit lengthens a segment, sealing and imports add files."""
+        """What differs once the run list may: lengths of segments, files of sealing and imports, lines of deleting."""
         layout = self._log.layout
         sealed = [(date, layout.table("runs", date).stat().st_mtime_ns) for date in layout.dates("runs")]
-        return self._log.positions(), sealed
+        return self._log.positions(), sealed, len(self._log.tombstones.ids())
 
     def page(
         self, asked: Listing, viewer: User, *, limit: int, cursor: str | None

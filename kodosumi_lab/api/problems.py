@@ -27,6 +27,7 @@ from kodosumi_lab.errors import (
     LogError,
     RunClosed,
     RunNotFound,
+    RunOpen,
 )
 
 __all__ = ["MEDIA_TYPE", "RESPONSES", "TYPE", "Problem", "Refused", "install", "kind_of", "response"]
@@ -94,6 +95,7 @@ _STANDS_FOR: tuple[tuple[type[KodosumiLabError], int, str], ...] = (
     (RunNotFound, 404, "run-not-found"),
     (LockClosed, 409, "lock-closed"),
     (RunClosed, 409, "run-closed"),
+    (RunOpen, 409, "run-open"),
     (ClusterError, 503, "cluster"),
     (LogError, 503, "log"),
 )

@@ -23,6 +23,7 @@ from kodosumi_lab.errors import (
     LogError,
     RunClosed,
     RunNotFound,
+    RunOpen,
 )
 from kodosumi_lab.events import dumps
 from kodosumi_lab.runtime.follow import Event
@@ -58,6 +59,7 @@ _SIMPLE: dict[str, type[KodosumiLabError]] = {
     "flow": FlowError,
     "run-not-found": RunNotFound,
     "run-closed": RunClosed,
+    "run-open": RunOpen,
     "cluster": ClusterError,
     "log": LogError,
 }

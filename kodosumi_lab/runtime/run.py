@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import (
     ClusterError,
+    LogError,
     RunCancelled,
     RunFailed,
     RunLost,
     RunNotFound,
+    RunOpen,
     RunTimeout,
     WaitTimeout,
 )
@@ -325,6 +327,29 @@ class Run:
             return False
         held = self._cluster()
         return bool(ray.get(held.dispatcher.cancel.remote(self.id, by or getpass.getuser(), grace_s=grace_s)))
+
+    def delete(self, *, by: str | None = None) -> None:
+        """Take an ended run out of the log: readers leave it out from now on, compaction drops its events.
+
+        Neither cancels (which ends a run and keeps it) nor touches its child runs. `by` is who
+        deletes; the user by default. Needs no cluster.
+
+        Raises
+        ------
+        RunOpen
+            It has not ended; cancel it first.
+        RunNotFound
+            The log does not hold it any more.
+        """
+        import getpass
+
+        status = self.status
+        if status not in TERMINAL:
+            raise RunOpen(f"run {self.id} is {status}; only a run that has ended can be deleted, so cancel it first")
+        try:
+            self._log.tombstones.add(self.id, by or getpass.getuser())
+        except OSError as error:
+            raise LogError(f"run {self.id} cannot be deleted: {error.strerror or error}: {self.log_dir}") from error
 
     def answer(self, result: Any = None, *, lock: str | None = None, by: str | None = None) -> None:
         """Answer a lock that the run waits at.

@@ -140,3 +140,22 @@ def test_a_launch_that_got_no_further_is_made_under_the_same_id(api: Api, record
     found = api.post("/flows/api_double/launch", json={"inputs": {"n": 1}}, headers=headers)
     assert (found.status_code, found.json()["run_id"]) == (200, run_id)
     assert found.headers["location"] == f"/api/v1/runs/{run_id}"
+
+
+def test_deleting_is_for_ended_runs_of_ones_own(api: Api, recorded: Recorded) -> None:
+    def delete(run_id: str, who: str) -> tuple[int, str]:
+        answer = api.ask("DELETE", f"/runs/{run_id}", as_=who)
+        return kind_of(answer) if answer.content else (answer.status_code, "")
+
+    assert delete(recorded.asking, "ada") == (409, "run-open")
+    assert delete(recorded.failed, "ada") == (404, "run-not-found")
+    assert delete(recorded.failed, "bob") == (403, "forbidden")
+    assert delete(recorded.failed, "olga") == (403, "forbidden")
+    assert api.get("/runs").json()["total"] == 3
+    assert delete(recorded.finished, "ada") == (204, "")
+    assert delete(recorded.finished, "ada") == (404, "run-not-found")
+    assert delete(recorded.failed, "root") == (204, "")
+    assert [item["run_id"] for item in api.get("/runs").json()["items"]] == [recorded.asking]
+    entries = [(entry["user"], entry["call"], entry["run_id"]) for entry in api.get("/audit", as_="root").json()]
+    assert entries == [("root", "delete_run", recorded.failed), ("ada", "delete_run", recorded.finished)]
+    api.app.state.gateway.audit.close()

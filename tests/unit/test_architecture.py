@@ -34,6 +34,7 @@ ROWS = [
         "runtime.fold",
         "runtime.segment",
         "runtime.sealing",
+        "runtime.tombstones",
     ],
     ["runtime.history"],
     [
