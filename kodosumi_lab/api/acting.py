@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kodosumi_lab.api.gateway import Gateway, GatewayOf
-from kodosumi_lab.api.guard import Launcher
+from kodosumi_lab.api.guard import CurrentUser, Launcher
 from kodosumi_lab.api.identity import Role, User
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.api.reading import RunRow, run_row
@@ -36,6 +36,19 @@ class LaunchBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     inputs: dict[str, Any] = Field(default_factory=dict, description="by name, as the flow's schema says")
+    form: dict[str, Any] | None = Field(None, description="instead: what was entered, by element name")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> LaunchBody:
+        if self.form is not None and self.inputs:
+            raise ValueError("inputs and form are two ways to say the same; give one")
+        return self
+
+
+class Valid(BaseModel):
+    """The inputs fit."""
+
+    valid: Literal[True] = True
 
 
 class RerunBody(BaseModel):
@@ -88,11 +101,19 @@ async def launch_flow(
     name: str, body: LaunchBody, gateway: GatewayOf, user: Launcher, response: Response, key: Key = None
 ) -> RunRow:
     """Start a run. It is in the log when this answers."""
+    given, entered = (body.inputs, False) if body.form is None else (body.form, True)
 
     def begin(origin: Origin) -> Run:
-        return launch(gateway, user, name, body.inputs, origin)
+        return launch(gateway, user, name, given, origin, entered=entered)
 
-    return await gateway.act(_started, gateway, user, key, ["launch", name, body.inputs], begin, response)
+    return await gateway.act(_started, gateway, user, key, ["launch", name, entered, given], begin, response)
+
+
+@router.post("/flows/{name}/validate", tags=["flows"])
+def validate_flow(name: str, body: LaunchBody, gateway: GatewayOf, user: CurrentUser) -> Valid:
+    """Check inputs, or what was entered in the form, without starting anything."""
+    gateway.catalogue.check(name, body.inputs if body.form is None else body.form, entered=body.form is not None)
+    return Valid()
 
 
 @router.post("/runs/{run_id}/rerun", tags=["runs"], status_code=201, responses=_CREATED)
@@ -111,7 +132,9 @@ async def rerun_run(
     return await gateway.act(_started, gateway, user, key, ["rerun", run_id, changes], begin, response)
 
 
-def launch(gateway: Gateway, user: User, name: str, inputs: dict[str, Any], origin: Origin) -> Run:
+def launch(
+    gateway: Gateway, user: User, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False
+) -> Run:
     """Start a run of a flow for a user, within the rate that is allowed.
 
     Raises
@@ -121,10 +144,10 @@ def launch(gateway: Gateway, user: User, name: str, inputs: dict[str, Any], orig
     ClusterError
         There is no cluster, or it does not answer.
     """
-    gateway.catalogue.check(name, inputs)  # what does not fit is told without a cluster
+    gateway.catalogue.check(name, inputs, entered=entered)  # what does not fit is told without a cluster
     gateway.cluster.connection()
     gateway.rate.take(user)
-    return gateway.catalogue.launch(name, inputs, origin)
+    return gateway.catalogue.launch(name, inputs, origin, entered=entered)
 
 
 def _started(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from kodosumi_lab.errors import FlowError, FlowNotFound
 from kodosumi_lab.flow import Flow, entrypoint_of, registered
+from kodosumi_lab.forms import Inputs
 from kodosumi_lab.runtime.launch import Origin, launch
 from kodosumi_lab.runtime.run import Run
 
@@ -58,8 +59,8 @@ class Catalogue(Protocol):
     def form(self, name: str) -> list[dict[str, Any]]:
         """The elements of the flow's input form, as plain data."""
 
-    def check(self, name: str, inputs: dict[str, Any]) -> None:
-        """Whether the inputs fit, where that can be told beforehand.
+    def check(self, name: str, inputs: dict[str, Any], *, entered: bool = False) -> None:
+        """Whether the inputs fit, where that can be told beforehand; `entered` ones are the values of its form.
 
         Raises
         ------
@@ -67,7 +68,7 @@ class Catalogue(Protocol):
             As :meth:`launch`.
         """
 
-    def launch(self, name: str, inputs: dict[str, Any], origin: Origin) -> Run:
+    def launch(self, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False) -> Run:
         """Start a run, with this process on the cluster already.
 
         Raises
@@ -109,22 +110,27 @@ class ProcessCatalogue:
         return _info(self._find(name))
 
     def form(self, name: str) -> list[dict[str, Any]]:
-        """One element for each property of the schema."""
-        return _elements(_schema(self._find(name)))
+        """The flow's elements."""
+        return self._find(name).elements
 
-    def check(self, name: str, inputs: dict[str, Any]) -> None:
+    def check(self, name: str, inputs: dict[str, Any], *, entered: bool = False) -> None:
         """Check the inputs."""
-        self._find(name).inputs.validate(inputs)
+        _checked(self._find(name), inputs, entered)
 
-    def launch(self, name: str, inputs: dict[str, Any], origin: Origin) -> Run:
+    def launch(self, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False) -> Run:
         """Start a run."""
-        return launch(self._find(name), inputs, origin)
+        flow = self._find(name)
+        return launch(flow, _checked(flow, inputs, entered), origin)
 
     def _find(self, name: str) -> Flow:
         known = registered()
         if name not in known:
             raise FlowNotFound(f"there is no flow {name!r}; there are: {', '.join(known) or 'none'}")
         return known[name]
+
+
+def _checked(flow: Flow, inputs: dict[str, Any], entered: bool) -> Inputs:
+    return flow.inputs.from_form(inputs) if entered else flow.inputs.validate(inputs)
 
 
 def _info(flow: Flow) -> FlowInfo:
@@ -139,21 +145,6 @@ def _schema(flow: Flow) -> dict[str, Any]:
     from pydantic.errors import PydanticUserError
 
     try:
-        return flow.inputs.model.model_json_schema()
+        return flow.inputs.json_schema()
     except (PydanticUserError, FlowError):  # an annotation that JSON schema has no word for
         return {"type": "object", "properties": {}, "additionalProperties": True}
-
-
-_TYPES = {"boolean": "boolean", "integer": "number", "number": "number"}
-
-
-def _elements(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """Elements for the plain types; anything else is entered as JSON text."""
-    required = set(schema.get("required", ()))
-    result: list[dict[str, Any]] = []
-    for name, item in schema.get("properties", {}).items():
-        found = next((option for option in item.get("anyOf", ()) if option.get("type") != "null"), item)
-        kind = "password" if found.get("format") == "password" else _TYPES.get(found.get("type", ""), "text")
-        element = {"type": kind, "name": name, "label": item.get("title", name), "value": item.get("default")}
-        result.append({**element, "required": name in required})
-    return result

@@ -113,7 +113,8 @@ def of_error(error: KodosumiLabError) -> JSONResponse:
     status, kind = kind_of(error)
     more: dict[str, Any] = {}
     if isinstance(error, InputsError):
-        more = {"flow": error.flow, "errors": error.errors}
+        whole = [*error.errors.get("_global_", ()), *map(str, error.args)]
+        more = {"flow": error.flow, "errors": {**error.errors, **({"_global_": whole} if whole else {})}}
     elif isinstance(error, LockClosed):
         more = {"by": error.by}
     return response(status, kind, str(error), **more)

@@ -84,7 +84,7 @@ def check(answer: httpx.Response) -> httpx.Response:
         raise ApiError(f"{answer.url} answered {answer.status_code}: {text}", answer.status_code) from None
     detail = str(problem.get("detail", ""))
     if kind == "inputs":
-        raise InputsError(problem.get("flow", ""), problem["errors"])
+        raise InputsError.of(problem["errors"], flow=problem.get("flow"))
     if kind == "lock-closed":
         raise LockClosed(detail, problem.get("by"))
     if kind in _SIMPLE:

@@ -50,6 +50,18 @@ def test_inputs_are_checked_before_anything_is_asked_of_the_cluster(api: Api) ->
     )  # fmt: skip
 
 
+def test_what_was_entered_in_a_form_is_checked_as_such(api: Api) -> None:
+    def check(**body: Any) -> Any:
+        return api.post("/flows/api_double/validate", json=body, as_="bob")
+
+    assert check(form={"n": "7"}).json() == check(inputs={"n": 7}).json() == {"valid": True}
+    wrong = check(form={"n": "seven"})
+    assert (kind_of(wrong), set(wrong.json()["errors"])) == ((422, "inputs"), {"n"})
+    assert kind_of(check(form={"n": "7"}, inputs={"n": 7})) == (422, "request")
+    entered = api.post("/flows/api_double/launch", json={"form": {"n": "7"}})
+    assert kind_of(entered) == (503, "cluster"), "it fits, so the cluster is asked"
+
+
 def test_a_viewer_looks_and_does_not_act(api: Api, recorded: Recorded) -> None:
     own = recorded.begin("own", "bob").run_id
     for path in ("/flows/api_double/launch", f"/runs/{own}/cancel", f"/runs/{own}/rerun", f"/runs/{own}/locks/x"):
