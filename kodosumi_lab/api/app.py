@@ -7,7 +7,7 @@ is, then the route. Every answer that is an error is a problem (:mod:`.problems`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from kodosumi_lab.api.catalogue import Catalogue, ProcessCatalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
 from kodosumi_lab.api.identity import Identity, TokenFile, from_settings
-from kodosumi_lab.runtime.query import EventLog
+from kodosumi_lab.runtime.run import event_log
 from kodosumi_lab.settings import Settings
 
 __all__ = ["PREFIX", "PUBLIC", "create_app"]
@@ -85,12 +85,18 @@ def create_app(
     held.log_dir = _as_the_cluster_writes_it(held)
     who = identity or from_settings(held)
     gateway = Gateway(
-        EventLog(held.log_dir), held, catalogue or ProcessCatalogue(flows), Cluster(held.log_dir, address)
+        event_log(held.log_dir), held, catalogue or ProcessCatalogue(flows), Cluster(held.log_dir, address)
     )  # fmt: skip
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with gateway.open(), agents.open():
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(gateway.open())
+            await stack.enter_async_context(agents.open())
+            for mounted in (mounts or {}).values():
+                inner = getattr(mounted, "router", None)  # Starlette does not start what is mounted
+                if inner is not None:
+                    await stack.enter_async_context(inner.lifespan_context(mounted))
             yield
 
     agents = Agents(gateway)

@@ -85,20 +85,20 @@ class RunIndex:
     ) -> tuple[pl.DataFrame, int, str | None]:
         """One page: its rows, how many there are altogether, and the cursor of the next one."""
         frame = self.frame()
-        conditions = asked.wanted(viewer)
-        if conditions:
-            frame = frame.filter(*conditions)
-        total = len(frame)
         column, descending = asked.sort.removeprefix("-"), asked.sort.startswith("-")
-        if column == "started":  # ids sort by start, and so does the frame
-            frame = frame.reverse() if descending else frame
-            column = "run_id"
+        column = "run_id" if column == "started" else column  # ids sort by start, and so does the frame
+        # only the columns that are asked about are looked at; whole rows are taken for the page alone
+        wanted = frame.lazy().with_row_index("row").filter(*asked.wanted(viewer))
+        keys = wanted.select("row", *dict.fromkeys([column, "run_id"])).collect()
+        total = len(keys)
+        if column == "run_id":
+            keys = keys.reverse() if descending else keys
         else:
-            frame = frame.sort(column, "run_id", descending=descending, nulls_last=True, maintain_order=False)
+            keys = keys.sort(column, "run_id", descending=descending, nulls_last=True)
         if cursor is not None:
-            frame = frame.slice(_place_after(frame, column, descending, _read_cursor(cursor, asked.sort)))
-        page = frame.head(limit)
-        more = len(frame) > limit
+            keys = keys.slice(_place_after(keys, column, descending, _read_cursor(cursor, asked.sort)))
+        page = frame[keys["row"].head(limit)]
+        more = len(keys) > limit
         return page, total, _cursor(asked.sort, page.row(-1, named=True), column) if more else None
 
 

@@ -113,8 +113,7 @@ def of_error(error: KodosumiLabError) -> JSONResponse:
     status, kind = kind_of(error)
     more: dict[str, Any] = {}
     if isinstance(error, InputsError):
-        whole = [*error.errors.get("_global_", ()), *map(str, error.args)]
-        more = {"flow": error.flow, "errors": {**error.errors, **({"_global_": whole} if whole else {})}}
+        more = {"flow": error.flow, "errors": {name: told for name, told in error.messages.items() if told}}
     elif isinstance(error, LockClosed):
         more = {"by": error.by}
     return response(status, kind, str(error), **more)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from apikit import Api
+from apikit import Api, serving
+from fastapi import FastAPI, Request
 from starlette.routing import BaseRoute, Mount, Route
 
 from kodosumi_lab.api.app import PUBLIC
@@ -69,6 +71,40 @@ def test_every_route_refuses_a_request_of_nobody(api: Any) -> None:
                 assert answer.status_code == 401, (method, path)
                 assert method == "HEAD" or is_problem(answer)
                 assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_every_error_of_every_route_is_a_problem(api: Api) -> None:
+    wrong = {"content": b"{", "headers": {"content-type": "application/json"}, "params": {"limit": "x", "after": "x"}}
+    refused = 0
+    for method, path in routes_of(api.app):
+        answer = api.ask(method, filled(path), as_="root", **wrong)
+        if answer.status_code >= 400:
+            refused += 1
+            assert method == "HEAD" or is_problem(answer), path
+            assert answer.status_code in (404, 422) or path == "/mcp", (path, answer.text)
+    assert refused >= 18
+
+
+def test_what_is_mounted_starts_with_the_gateway_and_knows_the_user(recorded: Any) -> None:
+    began: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        began.append("began")
+        yield
+        began.append("ended")
+
+    inner = FastAPI(lifespan=lifespan)
+
+    @inner.get("/who")
+    def who(request: Request) -> str:
+        return str(request.state.user.name)
+
+    api = Api(recorded.root, mounts={"/svc": inner})
+    with serving(api.app) as url:
+        assert httpx.get(f"{url}/svc/who").status_code == 401
+        assert httpx.get(f"{url}/svc/who", headers={"authorization": f"Bearer {api.tokens['bob']}"}).json() == "bob"
+    assert began == ["began", "ended"]
 
 
 def test_unknown_paths_and_methods_are_problems_too(api: Any) -> None:
