@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import fcntl
 import getpass
 import hashlib
 import hmac
@@ -20,6 +21,8 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,13 +134,13 @@ class TokenFile:
         """A new token; it is not kept, only its hash is."""
         token = "kl_" + secrets.token_urlsafe(32)
         entry = {"user": name, "role": role.name.lower(), "sha256": _digest(token), "created": _now()}
-        with self._lock:
+        with self._lock, _alone(self.path):
             _write(self.path, json.dumps({"tokens": [*self._load(), entry]}, indent=1))
         return token
 
     def revoke(self, name: str) -> int:
         """Forget every token of a user; how many there were."""
-        with self._lock:
+        with self._lock, _alone(self.path):
             known = self._load()
             kept = [entry for entry in known if entry["user"] != name]
             _write(self.path, json.dumps({"tokens": kept}, indent=1))
@@ -173,6 +176,18 @@ class TokenFile:
                 raise SettingsError(f"the token file cannot be used: {error}: {self.path}") from error
             self._read_at = (about.st_mtime_ns, about.st_ino)
         return self._known
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other process changes the file meanwhile."""
+    Disk().mkdir(path.parent)
+    fd = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _now() -> str:
