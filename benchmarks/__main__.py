@@ -25,16 +25,16 @@ def main() -> None:
     """Measure what was asked for, keep the raw rows, and write the report from all that there are."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmarks themselves")
-    parser.add_argument("--only", choices=["log", "ray", "report"])
+    parser.add_argument("--only", choices=["log", "ray", "http", "report"])
     parser.add_argument("--peer", type=Path, default=HERE / "peer" / "kodosumi-1.1.0.json")
     arguments = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
-    for name in ("log", "ray"):
+    for name in ("log", "ray", "http"):
         if arguments.only in (None, name):
             module = __import__(f"benchmarks.{name}_bench", fromlist=["run"])
             rows = [row.to_dict() for row in module.run(quick=arguments.quick)]
             (CACHE / f"{name}.json").write_text(json.dumps(rows, indent=1))
-    rows = [Row(**row) for name in ("ray", "log") if (CACHE / f"{name}.json").exists() for row in json.loads((CACHE / f"{name}.json").read_text())]  # fmt: skip
+    rows = [Row(**row) for name in ("ray", "log", "http") if (CACHE / f"{name}.json").exists() for row in json.loads((CACHE / f"{name}.json").read_text())]  # fmt: skip
     peer = json.loads(arguments.peer.read_text()) if arguments.peer.exists() else {}
     text = report(rows, peer)
     (HERE / "RESULTS.md").write_text(text)

@@ -21,6 +21,7 @@ _alias.install()  # where the wheel's .pth file has not done it: a checkout on P
 
 if TYPE_CHECKING:
     from kodosumi_lab import forms
+    from kodosumi_lab.api.client import AsyncClient, Client
     from kodosumi_lab.errors import KodosumiLabError
     from kodosumi_lab.runtime.cluster import connect, disconnect
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from kodosumi_lab.runtime.tracer import Tracer
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Flow",
     "KodosumiLabError",
     "RemoteFlow",
@@ -51,6 +54,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncClient": "api.client",
+    "Client": "api.client",
     "KodosumiLabError": "errors",
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",

@@ -5,6 +5,7 @@
     KodosumiLabError
     ├── InputsError (ValueError)        inputs do not fit the flow's input model
     ├── FlowError (ValueError)          a flow is declared or named wrongly
+    │   └── FlowNotFound (LookupError)  no flow of that name
     ├── SettingsError (ValueError)      a setting has a value that cannot be used
     ├── RunNotFound (LookupError)       no run of that id in the log
     ├── RunFailed                       the run ended without a result
@@ -12,6 +13,7 @@
     │   ├── RunTimeout (TimeoutError)   it was running for longer than timeout_s
     │   └── RunLost                     its process, node or cluster went away
     ├── RunClosed                       the run has ended or a newer attempt took over; nothing more is written
+    ├── RunOpen                         the run has not ended, so it cannot be deleted
     ├── WaitTimeout (TimeoutError)      the wait ended, the run did not
     ├── LockClosed                      somebody answered first, or the lock expired
     ├── FileNameError (ValueError)      a file's name leads out of its run's files
@@ -20,7 +22,9 @@
     ├── UploadNotFound (LookupError)    no upload or batch of that id, or not any more
     ├── ClusterError (ConnectionError)  no Ray cluster, or not the one that owns the run
     ├── ServiceError (ConnectionError)  an agentic service does not answer, or not as one
-    └── LogError (OSError)              the event log cannot be read or written
+    ├── LogError (OSError)              the event log cannot be read or written
+    └── ApiError                        a gateway refused a request
+        └── AccessDenied (PermissionError)  the token is missing, wrong, or not enough
 
 Messages say what failed, which value, what was expected and what to do next. Every error
 survives pickling, so it crosses Ray unchanged.
@@ -31,11 +35,14 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AccessDenied",
+    "ApiError",
     "ClusterError",
     "DamagedFileWarning",
     "FileNameError",
     "FileTooLarge",
     "FlowError",
+    "FlowNotFound",
     "InputsError",
     "KodosumiLabError",
     "LockClosed",
@@ -45,6 +52,7 @@ __all__ = [
     "RunFailed",
     "RunLost",
     "RunNotFound",
+    "RunOpen",
     "RunTimeout",
     "ServiceError",
     "SettingsError",
@@ -131,6 +139,10 @@ class FlowError(KodosumiLabError, ValueError):
     """A flow is declared wrongly, or the name given leads to none."""
 
 
+class FlowNotFound(FlowError, LookupError):
+    """There is no flow of that name."""
+
+
 class SettingsError(KodosumiLabError, ValueError):
     """A setting has a value that cannot be used."""
 
@@ -185,6 +197,10 @@ class RunLost(RunFailed):
 
 class RunClosed(KodosumiLabError):
     """The run has ended, or a newer attempt has taken over; nothing more is written for it."""
+
+
+class RunOpen(KodosumiLabError):
+    """The run has not ended; what is deleted must have."""
 
 
 class WaitTimeout(KodosumiLabError, TimeoutError):
@@ -269,6 +285,33 @@ class ServiceError(KodosumiLabError, ConnectionError):
 
 class LogError(KodosumiLabError, OSError):
     """The event log cannot be read or written."""
+
+
+class ApiError(KodosumiLabError):
+    """A gateway refused a request, for a reason that no other error of this package stands for.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status.
+    problem : dict
+        The problem details (RFC 9457) that it answered with.
+    """
+
+    def __init__(self, message: str, status: int = 500, problem: dict[str, Any] | None = None) -> None:
+        self.status = status
+        self.problem = problem or {}
+        super().__init__(message, status, self.problem)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class AccessDenied(ApiError, PermissionError):
+    """The token is missing or wrong (401), or its role is not enough (403)."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class DamagedFileWarning(UserWarning):

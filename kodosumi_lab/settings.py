@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -59,6 +59,22 @@ class Settings(BaseSettings):
     run_files_bytes: int = Field(16 * 2**30, ge=0, description="largest sum of a run's files")
     upload_expiry_h: float = Field(24.0, gt=0, description="hours without a chunk after which an upload is dropped")
     files_direct: bool = Field(True, description="on the log's machine work on files directly, not through the Spooler")
+    gateway_body_bytes: int = Field(16 * 2**20, ge=1024, description="longest body of a request to the gateway")
+    gateway_launches_per_minute: int = Field(120, ge=1, description="launches of one user over HTTP")
+    gateway_heartbeat_s: float = Field(15.0, gt=0, description="a live stream without events says so this often")
+    gateway_cors_origins: list[str] = Field([], description="web pages of other origins that may call the gateway")
+    gateway_identity: Literal["tokens", "proxy", "oidc"] = Field("tokens", description="who tells who is calling")
+    gateway_default_role: Literal["viewer", "user", "operator", "admin"] = Field(
+        "user", description="role of somebody whose proxy or token names none"
+    )
+    gateway_proxy_header: str = Field("x-forwarded-user", description="proxy: header with the user's name")
+    gateway_proxy_role_header: str | None = Field(None, description="proxy: header with the user's role")
+    gateway_proxy_secret: SecretStr | None = Field(None, description="proxy: value of its x-gateway-secret header")
+    gateway_oidc_issuer: str | None = Field(None, description="oidc: issuer of the tokens")
+    gateway_oidc_audience: str | None = Field(None, description="oidc: audience that tokens must name")
+    gateway_oidc_jwks_url: str | None = Field(None, description="oidc: the issuer's keys; None: by discovery")
+    gateway_oidc_user_claim: str = Field("sub", description="oidc: claim with the user's name")
+    gateway_oidc_role_claim: str = Field("roles", description="oidc: claim with the user's role or roles")
 
     @classmethod
     def settings_customise_sources(

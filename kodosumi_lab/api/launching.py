@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from kodosumi_lab.compat import KODOSUMI_VERSION
-from kodosumi_lab.runtime.launch import launch_sent, new_id
+from kodosumi_lab.runtime.launch import Origin, launch_sent, new_id
 from kodosumi_lab.runtime.services import ANONYMOUS, LAUNCH_HEADER, URL_HEADER
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     sent = {"secret": getattr(request.state, "secrets", ()), "batches": getattr(request.state, "batches", ())}
 
     def work() -> Run:
-        return launch_sent(entry_point, inputs, run_id=fid, about=about, runtime_env=_own_env(), **sent)
+        return launch_sent(entry_point, inputs, Origin(run_id=fid, about=about), runtime_env=_own_env(), **sent)
 
     try:
         loop = asyncio.get_running_loop()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.cli.following import LiveView
     from kodosumi_lab.runtime.run import Run
 
-__all__ = ["run"]
+__all__ = ["import_from_here", "run"]
 
 _TWICE_S = 2.0
 

@@ -117,7 +117,7 @@ def _owner(run: Run) -> Owner:
 
     layout = Layout(Path(run.log_dir))
     known = owners(layout)
-    alive = [owner for owner in known if not is_gone(owner)]
+    alive = [owner for owner in known if owner.address and not is_gone(owner)]  # a gateway has no address
     if len(alive) > 1:
         alive = [owner for owner in alive if _holds(layout, owner.owner, run.id)]
     if alive:

@@ -9,7 +9,8 @@ import platform
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from uuid_utils import uuid7
@@ -25,7 +26,7 @@ from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
 from kodosumi_lab.runtime.sent import pack
 
-__all__ = ["launch", "launch_sent", "new_id", "rerun"]
+__all__ = ["Origin", "launch", "launch_sent", "new_id", "rerun"]
 
 #: In the ``meta`` of an imported run: what is true of that run only.
 _OF_THE_RUN = ("fid", "imported")
@@ -35,21 +36,47 @@ _OF_THE_RUN = ("fid", "imported")
 Bring = Callable[[Desk | RemoteDesk, str], list[FileInfo]]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who starts a run, where that is not the user of this process.
+
+    Attributes
+    ----------
+    user
+        Recorded in ``meta``; the process's user when None.
+    via
+        What it was started with (``launched_by``), such as ``http``; the program when None.
+    run_id
+        Drawn beforehand: starting it again under the same id starts nothing while it is open.
+    about
+        Further facts for ``meta``, such as the service that launches.
+    """
+
+    user: str | None = None
+    via: str | None = None
+    run_id: str | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+_HERE = Origin()
+
+
 def launch(
     flow: Flow,
     inputs: dict[str, Any] | Inputs,
+    origin: Origin = _HERE,
     *,
     files: Any = None,
     batches: Sequence[str] = (),
-    run_id: str | None = None,
-    about: dict[str, Any] | None = None,
 ) -> Run:
     """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`.
 
     Parameters
     ----------
     flow, inputs
-        What to run, with what: inputs by name, or as ``Inputs`` that have been checked.
+        What to run, with what: values to be checked, or checked already.
+    origin
+        Who starts it, when it is not this process's user.
     files
         Local files for ``in/``, see :func:`kodosumi_lab.runtime.run_files.sources_of`. Left out, it is taken
         from an input of that name, if the flow itself has no such input.
@@ -74,8 +101,9 @@ def launch(
         found = desk.put(run_id, "in", sources)[1] if sources else []
         return found + _completed(desk, run_id, batches)
 
-    meta = {**_meta(flow.name, flow.options, code), **(about or {})}
-    return _submit(meta, code, checked, flow.options.runtime_env, bring if sources or batches else None, run_id)
+    brings = bring if sources or batches else None
+    meta = _meta(flow.name, flow.options, code, origin)
+    return _submit(meta, code, checked, flow.options.runtime_env, origin.run_id, brings)
 
 
 def _completed(desk: Desk | RemoteDesk, run_id: str, batches: Iterable[str]) -> list[FileInfo]:
@@ -91,9 +119,8 @@ def _has_input(flow: Flow, name: str) -> bool:
 def launch_sent(
     entry: Any,
     inputs: Any,
+    origin: Origin = _HERE,
     *,
-    run_id: str | None = None,
-    about: dict[str, Any] | None = None,
     batches: Sequence[str] = (),
     secret: Iterable[str] = (),
     runtime_env: dict[str, Any] | None = None,
@@ -106,7 +133,7 @@ def launch_sent(
         Import path, function, class or crew. A :class:`~kodosumi_lab.flow.Flow` is launched as :func:`launch` does.
     inputs
         Any value; the entrypoint gets it as ``inputs``, if it asks for that.
-    run_id, about, batches
+    origin, batches
         See :func:`launch`.
     secret
         Texts among the inputs that are kept nowhere.
@@ -122,20 +149,20 @@ def launch_sent(
     """
     if isinstance(entry, Flow):
         given = inputs if isinstance(inputs, Inputs) else dict(inputs or {})
-        return launch(entry, given, run_id=run_id, about=about, batches=batches)
+        return launch(entry, given, origin, batches=batches)
     try:
         code, checked, opaque = pack(entry, inputs, secret)
     except Exception as error:  # whatever an object's own pickling raises
         raise FlowError(f"{entry!r} and its inputs cannot be sent to the cluster: {error}") from error
     named = entry if isinstance(entry, str) else getattr(entry, "__name__", type(entry).__name__)
-    meta = _meta(named.replace(":", ".").rpartition(".")[2], Options(runtime_env=runtime_env), code)
+    meta = _meta(named.replace(":", ".").rpartition(".")[2], Options(runtime_env=runtime_env), code, origin)
     meta["entrypoint"] = entry if isinstance(entry, str) else entrypoint_of(entry) or meta["entrypoint"]
     meta |= {"opaque": opaque} if opaque else {}
 
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
         return _completed(desk, run_id, batches)
 
-    return _submit({**meta, **(about or {})}, code, checked, runtime_env, bring if batches else None, run_id)
+    return _submit(meta, code, checked, runtime_env, origin.run_id, bring if batches else None)
 
 
 def new_id() -> str:
@@ -143,7 +170,7 @@ def new_id() -> str:
     return str(uuid7())
 
 
-def rerun(run: Run, changes: dict[str, Any]) -> Run:
+def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
     """Start a new run of the same flow with the same inputs but for `changes`, and with what is in its ``in/``.
 
     Raises
@@ -184,10 +211,11 @@ def rerun(run: Run, changes: dict[str, Any]) -> Run:
             "launch it from where its flow is defined"
         )
     bring = _inherit(run) if run.files.ls("in") else None
-    run_id = new_id()
+    run_id = origin.run_id or new_id()
     own = {"fid": run_id} if "fid" in meta and "imported" not in meta else {}
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
-    return _submit({**kept, **own, **_provenance(), "rerun_of": run.id}, code, checked, runtime_env, bring, run_id)
+    meta = {**kept, **own, **_provenance(origin), "rerun_of": run.id}
+    return _submit(meta, code, checked, runtime_env, run_id, bring)
 
 
 def _inherit(run: Run) -> Bring:
@@ -244,7 +272,7 @@ def _unshippable(flow: Flow, error: Exception) -> str:
     )
 
 
-def _meta(name: str, o: Options, code: dict[str, Any]) -> dict[str, Any]:
+def _meta(name: str, o: Options, code: dict[str, Any], origin: Origin) -> dict[str, Any]:
     runtime_env = o.runtime_env
     if runtime_env is not None and runtime_env.get("env_vars"):  # their values are often keys: not for the log
         runtime_env = {**runtime_env, "env_vars": dict.fromkeys(runtime_env["env_vars"], SECRET)}
@@ -262,14 +290,15 @@ def _meta(name: str, o: Options, code: dict[str, Any]) -> dict[str, Any]:
         "fresh": o.fresh,
         "options": {key: value for key, value in ray_options.items() if value is not None},
         **home.place(),
-        **_provenance(),
+        **_provenance(origin),
+        **origin.about,
     }
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(origin: Origin) -> dict[str, Any]:
     parent = console.current()
     try:
-        user = getpass.getuser()
+        user = origin.user or getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
     return {
@@ -277,7 +306,7 @@ def _provenance() -> dict[str, Any]:
         "parent": parent.run_id if parent is not None else None,
         "host": platform.node(),
         "python": platform.python_version(),
-        "launched_by": os.path.basename(sys.argv[0] or sys.executable),
+        "launched_by": origin.via or os.path.basename(sys.argv[0] or sys.executable),
     }
 
 
@@ -286,8 +315,8 @@ def _submit(
     code: dict[str, Any],
     checked: Inputs,
     runtime_env: dict[str, Any] | None,
+    run_id: str | None,
     bring: Bring | None = None,
-    run_id: str | None = None,
 ) -> Run:
     held = cluster.connection()
     import ray

@@ -56,6 +56,11 @@ class Layout:
         """Files that could not be read, set aside."""
         return self.root / "damaged"
 
+    @property
+    def tombstones(self) -> Path:
+        """Runs that were deleted."""
+        return self.root / "tombstones.ndjson"
+
     def arrows(self, name: SegmentName) -> Path:
         """Hot segment."""
         return self.hot / f"{name}.arrows"

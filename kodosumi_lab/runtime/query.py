@@ -32,6 +32,7 @@ from kodosumi_lab.runtime.layout import Layout, SegmentName, parse_segment
 from kodosumi_lab.runtime.lifecycle import TAKEN, RunState
 from kodosumi_lab.runtime.sealing import sealed_files
 from kodosumi_lab.runtime.segment import committed_length, read_snapshot, read_tail
+from kodosumi_lab.runtime.tombstones import Tombstones
 
 __all__ = ["EVENTS", "RUNS", "EventLog"]
 
@@ -110,6 +111,7 @@ class EventLog:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self.layout = Layout(self.root)
+        self.tombstones = Tombstones(self.layout)
         self._hot: dict[SegmentName, _Hot] = {}
         self._index: tuple[frozenset[Path], pl.DataFrame] = (frozenset(), pl.DataFrame(schema=_INDEX))
         self._lock = threading.RLock()
@@ -145,7 +147,11 @@ class EventLog:
         def generate(
             with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
         ) -> Iterator[pl.DataFrame]:
+            deleted = self.tombstones.ids()
+
             def plan(source: pl.LazyFrame) -> pl.DataFrame:
+                if deleted:
+                    source = source.filter(~pl.col("run_id").is_in(deleted))
                 if run_id is not None:
                     source = source.filter(pl.col("run_id") == run_id)
                 if predicate is not None:
@@ -197,6 +203,9 @@ class EventLog:
 
     def _runs(self) -> pl.DataFrame:
         frame = self._settled(self._index_now)
+        deleted = self.tombstones.ids()
+        if deleted:
+            frame = frame.filter(~pl.col("run_id").is_in(deleted))
         taken = pl.col("reason").str.contains(f"^({'|'.join(TAKEN)})")
         waiting = (pl.col("status") == "starting") & pl.col("runner").is_null() & ~taken
         queue = (
@@ -260,7 +269,7 @@ class EventLog:
             return rows.sort("last_seq").row(-1, named=True) if len(rows) else None
 
         row = self._settled(look)
-        if row is None:
+        if row is None or run_id in self.tombstones.ids():
             raise RunNotFound(f"no run {run_id} in the log {self.root}; `kodosumi-lab runs` lists those there are")
         row["locks"] = json.loads(row["locks"] or "[]")
         return dict(row)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import (
     ClusterError,
+    LogError,
     RunCancelled,
     RunFailed,
     RunLost,
     RunNotFound,
+    RunOpen,
     RunTimeout,
     WaitTimeout,
 )
@@ -226,19 +228,16 @@ class Run:
         return self._result()
 
     def _result(self) -> Any:
-        import polars as pl
-
         row = self._row()
         kind = "final" if row["status"] == "finished" else "error"
-        wanted = (pl.col("kind") == kind) & (pl.col("attempt") == row["attempt"])
-        payloads = self.events().filter(wanted).sort("seq").collect()["payload"]
+        found = self._of_kind(kind)
+        payloads = found.filter(found["attempt"] == row["attempt"])["payload"]
         if kind == "final":
             return decode(payloads[-1], self._log.artifact) if len(payloads) else None
         recorded = json.loads(payloads[-1]) if len(payloads) else {}
         if set(recorded) == {"artifact"}:
             recorded = json.loads(self._log.artifact(recorded["artifact"]))
-        failure = _FAILURES[row["status"]](self.id, row["status"], row["reason"], recorded.get("traceback"))
-        raise failure
+        raise failure_of(self.id, row["status"], row["reason"], recorded.get("traceback"))
 
     # -- what it said -----------------------------------------------------------------
 
@@ -264,12 +263,16 @@ class Run:
 
         return afollow(self._log, self.id, after=after, timeout_s=timeout_s)
 
-    def results(self) -> list[Any]:
-        """What its last attempt delivered so far, in order, as Python values."""
+    def _of_kind(self, *kinds: str) -> pl.DataFrame:
+        """Its events of these kinds so far, in order."""
         import polars as pl
 
-        frame = self.events().filter(pl.col("kind") == "result").sort("seq").collect()
-        frame = frame.filter(pl.col("attempt") == frame["attempt"].max()) if len(frame) else frame
+        return self.events().filter(pl.col("kind").is_in(kinds)).sort("seq").collect()
+
+    def results(self) -> list[Any]:
+        """What its last attempt delivered so far, in order, as Python values."""
+        frame = self._of_kind("result")
+        frame = frame.filter(frame["attempt"] == frame["attempt"].max()) if len(frame) else frame
         return [decode(payload, self._log.artifact) for payload in frame["payload"]]
 
     def logs(self) -> str:
@@ -277,11 +280,8 @@ class Run:
         return "\n".join(text for _, text in self._console(None))
 
     def _console(self, last: int | None) -> list[tuple[str, str]]:
-        import polars as pl
-
-        kinds = ["stdout", "stderr", "log", "debug"]
-        frame = self.events().filter(pl.col("kind").is_in(kinds)).select("seq", "kind", "payload").sort("seq")
-        rows = (frame.tail(last) if last else frame).collect()
+        frame = self._of_kind("stdout", "stderr", "log", "debug").select("seq", "kind", "payload")
+        rows = frame.tail(last) if last else frame
         return [(kind, console_text(kind, payload)) for _, kind, payload in rows.iter_rows()]
 
     @property
@@ -343,8 +343,10 @@ class Run:
             )
         return held
 
-    def cancel(self, *, grace_s: float | None = None) -> bool:
+    def cancel(self, *, grace_s: float | None = None, by: str | None = None) -> bool:
         """End the run: ask the flow, and kill its process when it has not ended within `grace_s` seconds.
+
+        `by` is who cancels; the user by default.
 
         Returns
         -------
@@ -358,7 +360,30 @@ class Run:
         if self.done:
             return False
         held = self._cluster()
-        return bool(ray.get(held.dispatcher.cancel.remote(self.id, getpass.getuser(), grace_s=grace_s)))
+        return bool(ray.get(held.dispatcher.cancel.remote(self.id, by or getpass.getuser(), grace_s=grace_s)))
+
+    def delete(self, *, by: str | None = None) -> None:
+        """Take an ended run out of the log: readers leave it out from now on, compaction drops its events.
+
+        Neither cancels (which ends a run and keeps it) nor touches its child runs. `by` is who
+        deletes; the user by default. Needs no cluster.
+
+        Raises
+        ------
+        RunOpen
+            It has not ended; cancel it first.
+        RunNotFound
+            The log does not hold it any more.
+        """
+        import getpass
+
+        status = self.status
+        if status not in TERMINAL:
+            raise RunOpen(f"run {self.id} is {status}; only a run that has ended can be deleted, so cancel it first")
+        try:
+            self._log.tombstones.add(self.id, by or getpass.getuser())
+        except OSError as error:
+            raise LogError(f"run {self.id} cannot be deleted: {error.strerror or error}: {self.log_dir}") from error
 
     def answer(self, result: Any = None, *, lock: str | None = None, by: str | None = None) -> Any:
         """Answer a lock that the run waits at.
@@ -432,6 +457,11 @@ class Run:
 
 def _run(run_id: str, log_dir: str) -> Run:
     return Run(run_id, log_dir=log_dir)
+
+
+def failure_of(run_id: str, status: str, reason: str, traceback: str | None) -> RunFailed:
+    """The error that stands for the end of a run that did not finish."""
+    return _FAILURES[status](run_id, status, reason, traceback)
 
 
 def console_text(kind: str, payload: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 import uuid
 import warnings
@@ -29,6 +30,7 @@ from kodosumi_lab.runtime.fold import fold_table, index_table
 from kodosumi_lab.runtime.layout import Layout, SegmentName, parse_segment
 from kodosumi_lab.runtime.lifecycle import RunState
 from kodosumi_lab.runtime.segment import read_snapshot, set_aside
+from kodosumi_lab.runtime.tombstones import Tombstones
 
 __all__ = ["compact", "holds", "next_number", "seal", "sealed_files", "write_events"]
 
@@ -36,6 +38,8 @@ __all__ = ["compact", "holds", "next_number", "seal", "sealed_files", "write_eve
 ROW_GROUP = 20_000
 # Compacted files stay below this, so that one run's row groups are found without large footers.
 COMPACT_ROWS = 4_000_000
+# Where an event, or a launch, names a payload that is kept beside the log.
+_HASH = re.compile(r'"sha256":"([0-9a-f]{64})"')
 # An unfinished file that nobody has written to for this long has no writer any more.
 _TMP_S = 3600
 
@@ -179,14 +183,14 @@ def settle(folder: Path, disk: Disk) -> None:
 
 
 def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int:
-    """Merge the files of a closed day.
+    """Merge the files of a closed day, leaving out deleted runs.
 
     Parameters
     ----------
     date
         A start date of which no run is open and no segment is hot; the caller knows.
     min_files
-        Do nothing below this number of files.
+        Do nothing below this number of files, unless they hold deleted runs.
 
     Returns
     -------
@@ -194,6 +198,8 @@ def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int
         How many files were replaced.
     """
     replaced = 0
+    deleted = [run_id for run_id in Tombstones(layout).ids() if run_date(run_id) == date]
+    dropped: set[str] = set()
     for kind in ("events", "runs"):
         folder = layout.table(kind, date)
         if not folder.is_dir():
@@ -201,9 +207,17 @@ def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int
         settle(folder, disk)
         hot = set(layout.hot_segments())  # those that are sealed already, but not unlinked, win over their Parquet
         names = [(path, parse_segment(path.stem)) for path in sealed_files(folder)]
-        inputs, read = _readable([path for path, name in names if name is not None and name not in hot])
-        if len(inputs) < min_files:
+        # what is compacted already is taken up again where it holds deleted runs
+        holding = {path for path, _ in names if _holds_any(path, deleted)}
+        wanted = [path for path, name in names if (path in holding if name is None else name not in hot)]
+        inputs, read = _readable(wanted)
+        if not inputs or (len(inputs) < min_files and not holding.intersection(inputs)):
             continue
+        if kind == "events":
+            gone = [table.filter(pc.is_in(table["run_id"], pa.array(deleted, pa.string()))) for table in read]
+            # the code of a launch stays: a rerun on another day may have been started from it
+            dropped |= _artifacts([table.filter(pc.not_equal(table["kind"], "meta")) for table in gone])
+        read = [table.filter(pc.invert(pc.is_in(table["run_id"], pa.array(deleted, pa.string())))) for table in read]
         stem = f"compact-{uuid.uuid4().hex[:12]}"
         tables = _merged_events(read) if kind == "events" else [_merged_index(read)]
         write = write_events if kind == "events" else _write_index
@@ -220,7 +234,43 @@ def compact(layout: Layout, date: str, disk: Disk, *, min_files: int = 2) -> int
         disk.sync_dir(folder)
         settle(folder, disk)
         replaced += len(inputs)
+    _drop_artifacts(layout, date, dropped, disk)
     return replaced
+
+
+def _holds_any(path: Path, run_ids: list[str]) -> bool:
+    """Whether a sealed file has rows of one of these runs; a damaged one is left as it is."""
+    if run_ids:
+        with contextlib.suppress(pa.ArrowException, OSError):
+            found = pq.read_table(pa.memory_map(str(path)), columns=["run_id"], filters=[("run_id", "in", run_ids)])
+            return bool(found.num_rows)
+    return False
+
+
+_REFERENCE = '{"artifact":'
+
+
+def _artifacts(tables: list[pa.Table]) -> set[str]:
+    """Hashes of the payloads beside the log that events name."""
+    found: set[str] = set()
+    for table in tables:
+        named = table.filter(pc.match_substring(table["payload"], _REFERENCE))["payload"]
+        found.update(match for payload in named.to_pylist() for match in _HASH.findall(payload))
+    return found
+
+
+def _drop_artifacts(layout: Layout, date: str, dropped: set[str], disk: Disk) -> None:
+    """Unlink payloads that only deleted runs named; none, where a file that may name them cannot be read."""
+    if not dropped:
+        return
+    folder = layout.table("events", date)
+    for path in sealed_files(folder):
+        try:
+            dropped -= _artifacts([pq.read_table(pa.memory_map(str(path)), columns=["payload"])])
+        except (pa.ArrowException, OSError):
+            return
+    for digest in dropped:
+        disk.unlink(layout.artifact(date, digest))
 
 
 def _readable(paths: list[Path]) -> tuple[list[Path], list[pa.Table]]:
@@ -255,6 +305,8 @@ def _merged_index(tables: list[pa.Table]) -> pa.Table:
     """One row per run: the one with the greatest ``last_seq``."""
     table = pa.concat_tables(tables, promote_options="default")
     table = table.sort_by([("run_id", "ascending"), ("last_seq", "ascending")])
+    if table.num_rows == 0:
+        return table
     run = table["run_id"].combine_chunks()
     last = pa.concat_arrays([pc.not_equal(run[1:], run[:-1]), pa.array([True])])
     return table.filter(last)

@@ -87,9 +87,7 @@ def _bar(row: dict[str, Any]) -> str:
 
 
 def _result(run: Run) -> str:
-    import polars as pl
-
-    payloads = run.events().filter(pl.col("kind") == "final").sort("seq").collect()["payload"]
+    payloads = run._of_kind("final")["payload"]
     bundle = json.loads(payloads[-1]) if len(payloads) else {}
     if "artifact" in bundle:
         return f"<div>result: {bundle['artifact']['nbytes']:,} bytes, see run.result()</div>"
@@ -104,8 +102,6 @@ def _result(run: Run) -> str:
 
 
 def _traceback(run: Run) -> str:
-    import polars as pl
-
-    payloads = run.events().filter(pl.col("kind") == "error").sort("seq").collect()["payload"]
+    payloads = run._of_kind("error")["payload"]
     text = json.loads(payloads[-1]).get("traceback", "") if len(payloads) else ""
     return f'<details><summary>traceback</summary><pre style="{_PRE}">{html.escape(text)}</pre></details>'

@@ -220,10 +220,10 @@ def test_entrypoints_of_every_sort(service: httpx.Client, kind: str, final: str)
 
 
 def test_a_service_that_is_gone_leaves_the_lock_open(lab: Any) -> None:
-    from kodosumi_lab.runtime.launch import launch_sent
+    from kodosumi_lab.runtime.launch import Origin, launch_sent
 
     about = {"app_url": "http://127.0.0.1:9", "handlers": ["judged"]}
-    run = launch_sent("services.kodo:asking", {"topic": "x"}, about=about)
+    run = launch_sent("services.kodo:asking", {"topic": "x"}, Origin(about=about))
     eventually(lambda: run.locks, timeout_s=60)
     with pytest.raises(ClusterError, match="the lock stays open"):
         run.answer({"answer": "yes"})

@@ -34,6 +34,7 @@ ROWS = [
         "runtime.fold",
         "runtime.segment",
         "runtime.sealing",
+        "runtime.tombstones",
     ],
     ["runtime.history"],
     [
@@ -73,8 +74,7 @@ ROWS = [
     ["runtime.probe", "runtime.sources", "runtime.remote", "runtime.register"],
     ["runtime.mock"],
     ["compat"],
-    ["api.handling", "api.caller", "api.launching", "api.templates", "api.deployment", "api.mounting"],
-    ["api.lock_routes", "api.service"],
+    ["api"],
     [
         "compat.config",
         "compat.const",
@@ -97,12 +97,15 @@ LATE = {
 #: The only modules that may import Ray when they are imported.
 RAY = {"runtime.sender", "runtime.runner", "runtime.pool", "runtime.dispatcher"}
 
+#: Libraries of the HTTP side: of the whole package only ``api`` may import them, and its client may not either.
+WEB = {"fastapi", "starlette", "uvicorn", "sse_starlette", "prometheus_client", "mcp"}
+
 
 def name_of(path: Path) -> str:
     parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
     if parts[-1] == "__init__":
         parts.pop()
-    return "cli" if parts[:1] == ["cli"] else ".".join(parts)
+    return parts[0] if parts[:1] in (["cli"], ["api"]) else ".".join(parts)
 
 
 def imports_of(path: Path) -> list[tuple[str, bool]]:
@@ -125,7 +128,9 @@ def imports_of(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent.name == "cli")
+MODULES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent.name in ("cli", "api")
+)
 ROW = {name: i for i, row in enumerate(ROWS) for name in row}
 
 
@@ -145,6 +150,13 @@ def test_only_the_cluster_modules_import_ray_at_once(path: Path) -> None:
     if name_of(path) not in RAY:
         at_once = [name for name, now in imports_of(path) if now and name.partition(".")[0] == "ray"]
         assert at_once == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_gateway_imports_web_libraries(path: Path) -> None:
+    if name_of(path) != "api" or path.stem == "client":
+        used = {name.partition(".")[0] for name, _ in imports_of(path)} & WEB
+        assert used <= ({"uvicorn"} if name_of(path) == "cli" else set())
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

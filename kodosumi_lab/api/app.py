@@ -1,0 +1,159 @@
+"""``create_app``: the gateway as one FastAPI application.
+
+The order of a request: CORS (closed unless configured), who is calling, how long the body
+is, then the route. Every answer that is an error is a problem (:mod:`.problems`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import HTTPBearer
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+import kodosumi_lab
+from kodosumi_lab import settings as settings_module
+from kodosumi_lab.api import acting, following, health, metrics, problems, reading
+from kodosumi_lab.api.agents import Agents
+from kodosumi_lab.api.catalogue import Catalogue, ProcessCatalogue
+from kodosumi_lab.api.gateway import Cluster, Gateway
+from kodosumi_lab.api.guard import BodyLimit, Guard
+from kodosumi_lab.api.identity import Identity, TokenFile, from_settings
+from kodosumi_lab.runtime.run import event_log
+from kodosumi_lab.settings import Settings
+
+__all__ = ["PREFIX", "PUBLIC", "create_app"]
+
+PREFIX = "/api/v1"
+#: What anybody may ask: nothing but whether the gateway is there.
+PUBLIC = (f"{PREFIX}/health", f"{PREFIX}/ready")
+
+
+def create_app(
+    *,
+    log_dir: str | Path | None = None,
+    flows: Iterable[str] = (),
+    catalogue: Catalogue | None = None,
+    identity: Identity | None = None,
+    address: str | None = None,
+    settings: Settings | None = None,
+    mounts: Mapping[str, ASGIApp] | None = None,
+    routers: Iterable[APIRouter] = (),
+) -> FastAPI:
+    """Make the gateway.
+
+    Parameters
+    ----------
+    log_dir
+        The event log; the setting's by default.
+    flows
+        Modules whose flows can be launched, as ``package.module``; not with `catalogue`.
+    catalogue
+        Another provider of flows.
+    identity
+        Another way to tell who is calling than the settings say.
+    address
+        Ray address, for launching and acting; the cluster that writes the log by default.
+    settings
+        In place of those of the environment.
+    mounts
+        Further applications by path, such as services and a dashboard. They stand behind the
+        same authentication; the user is in ``request.state.user``.
+    routers
+        Further routes under ``/api/v1``.
+
+    Returns
+    -------
+    FastAPI
+        With ``state.gateway``, and ``state.token_file`` where a token was generated.
+
+    Raises
+    ------
+    SettingsError
+        A setting cannot be used.
+    FlowError
+        A module cannot be imported.
+    """
+    held = settings or settings_module.load(log_dir=log_dir)
+    held.log_dir = _as_the_cluster_writes_it(held)
+    who = identity or from_settings(held)
+    gateway = Gateway(
+        event_log(held.log_dir), held, catalogue or ProcessCatalogue(flows), Cluster(held.log_dir, address)
+    )  # fmt: skip
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(gateway.open())
+            await stack.enter_async_context(agents.open())
+            for mounted in (mounts or {}).values():
+                inner = getattr(mounted, "router", None)  # Starlette does not start what is mounted
+                if inner is not None:
+                    await stack.enter_async_context(inner.lifespan_context(mounted))
+            yield
+
+    agents = Agents(gateway)
+    # no docs pages: FastAPI's load their scripts from elsewhere
+    app = FastAPI(
+        title="Kodosumi Lab", version=kodosumi_lab.__version__, lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.state.gateway = gateway
+    app.state.token_file = who.ensure() if isinstance(who, TokenFile) else None
+    problems.install(app)
+    documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
+    app.include_router(health.router, prefix=PREFIX)
+    for router in (reading.router, following.router, acting.router, *routers):
+        app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
+    app.include_router(metrics.router, dependencies=documented, responses=problems.RESPONSES)
+    app.router.routes.append(Route("/mcp", agents))
+    for path, mounted in (mounts or {}).items():
+        app.mount(path, mounted)
+    app.state.metrics = metrics.Metrics(gateway)
+    # the last one added is the first that a request meets
+    app.add_middleware(BodyLimit, limit=held.gateway_body_bytes)
+    app.add_middleware(Guard, identity=who, public=PUBLIC)
+    app.add_middleware(metrics.Measured, metrics=app.state.metrics)
+    if held.gateway_cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=held.gateway_cors_origins, allow_methods=["*"], allow_headers=["*"],
+            expose_headers=["x-next", "x-total"],
+        )  # fmt: skip
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _as_the_cluster_writes_it(held: Settings) -> Path:
+    """The background cluster's log unless another one is asked for: its actors are named after the path."""
+    from kodosumi_lab.runtime import background
+
+    found = background.find()
+    if found is None:
+        return held.log_dir
+    same = Path(found["log_dir"]).resolve() == held.log_dir.resolve()
+    return Path(found["log_dir"]) if same or "log_dir" not in held.model_fields_set else held.log_dir
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the schema of a problem, which no route names as its answer."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, routes=app.routes, description=__doc__.partition("\n")[0]
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = problems.Problem.model_json_schema()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                if "422" in operation["responses"]:  # FastAPI's own, which is a problem here
+                    operation["responses"]["422"] = problems.RESPONSES["default"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,253 @@
+"""Live events over SSE: one reader for each run in this process, however many look on.
+
+A :class:`Feed` follows the log from where it stood when the first subscriber came, and keeps
+the newest events, encoded once, in a bounded ring. A subscriber is no more than a position:
+what is in the ring it takes from there; what is before it, be it the run's history or what
+it was too slow for, it reads from the log, in pages that subscribers share. Nobody waits for
+anybody: the feed reads on, and what a slow subscriber has not taken costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+
+import polars as pl
+
+from kodosumi_lab.api.rendering import event_lines
+from kodosumi_lab.events import dumps
+from kodosumi_lab.runtime.follow import afollow_frames
+from kodosumi_lab.runtime.query import EventLog
+
+__all__ = ["Live"]
+
+# A page of history and a chunk of the ring hold about so many bytes, and not more events than that.
+_PAGE_BYTES = 256 * 2**10
+_PAGE = 1000
+# What is sent at once: about what a socket's buffer takes.
+_SEND_BYTES = 64 * 2**10
+# A run's ring, and all runs' history that is kept for the next who asks.
+_RING_BYTES = 4 * 2**20
+_HISTORY_BYTES = 32 * 2**20
+
+
+class Chunk:
+    """Events `first` to `last`, encoded for SSE; every subscriber that passes takes the same bytes."""
+
+    def __init__(self, first: int, last: int, frame: pl.DataFrame) -> None:
+        self.first, self.last = first, last
+        self._seqs = frame["seq"].to_list()
+        self._parts = [
+            f"id: {seq}\r\ndata: {line}\r\n\r\n".encode()
+            for seq, line in zip(self._seqs, event_lines(frame), strict=True)
+        ]
+        self.nbytes = sum(map(len, self._parts)) + 100 * len(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def after(self, seq: int) -> list[bytes]:
+        """What comes after `seq`, one item an event."""
+        return self._parts if seq < self.first else self._parts[bisect_right(self._seqs, seq) :]
+
+
+class Feed:
+    """The newest events of one run.
+
+    Attributes
+    ----------
+    first
+        The first ``seq`` that it holds or will hold.
+    page
+        Events in a page of the history before that.
+    done
+        Whether the run has ended; nothing comes any more.
+    """
+
+    def __init__(self, log: EventLog, run_id: str) -> None:
+        self._log, self._run_id = log, run_id
+        self.first = 0
+        self.page = _PAGE
+        self.done = False
+        self.subscribers = 0
+        self._failed: Exception | None = None
+        self._chunks: list[Chunk] = []
+        self._nbytes = 0
+        self._changed = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._task = asyncio.create_task(self._read())
+
+    async def ready(self) -> None:
+        """Wait until :attr:`first` is known."""
+        await self._ready.wait()
+
+    async def _read(self) -> None:
+        try:
+            row = await asyncio.to_thread(self._log.run, self._run_id)
+            last = row["last_seq"]
+            self.first, self.page = last + 1, _fitting(row["events"], row["nbytes"])
+            self._ready.set()
+            async for frame in afollow_frames(self._log, self._run_id, after=last):
+                last = await self._append(frame, last)
+            self.done = True
+        except Exception as error:  # noqa: BLE001 - told to every subscriber, in whose request it belongs
+            self._failed = error
+        finally:
+            self._ready.set()
+            self._changed.set()
+
+    async def _append(self, frame: pl.DataFrame, last: int) -> int:
+        step = _fitting(len(frame), int(frame["payload"].str.len_bytes().sum()))
+        for start in range(0, len(frame), step):
+            part = frame.slice(start, step)
+            chunk = await asyncio.to_thread(Chunk, last + 1, part["seq"][-1], part)
+            last = chunk.last
+            self._chunks.append(chunk)
+            self._nbytes += chunk.nbytes
+            while self._nbytes > _RING_BYTES and len(self._chunks) > 1:
+                gone = self._chunks.pop(0)
+                self._nbytes -= gone.nbytes
+                self.first = gone.last + 1
+            self._changed.set()
+            self._changed = asyncio.Event()
+        return last
+
+    def take(self, after: int) -> tuple[bytes, int]:
+        """What there is after `after`, not before :attr:`first`, and the ``seq`` it goes to; empty: nothing yet."""
+        i = bisect_right(self._chunks, after, key=lambda chunk: chunk.last)
+        parts: list[bytes] = []
+        size = 0
+        while i < len(self._chunks) and size < _SEND_BYTES:
+            chunk = self._chunks[i]
+            new = chunk.after(after)
+            size += sum(map(len, new))
+            parts += new
+            after, i = chunk.last, i + 1
+        return b"".join(parts), after
+
+    async def wait(self) -> None:
+        """Return when something has changed; at once when nothing will.
+
+        Raises
+        ------
+        LogError
+            The log could not be read.
+        """
+        if self._failed is not None:
+            raise self._failed
+        if not self.done:
+            await self._changed.wait()
+
+    def close(self) -> None:
+        """Nobody looks on any more."""
+        self._task.cancel()
+
+
+class Live:
+    """All feeds of the gateway, and the history that their subscribers share.
+
+    Attributes
+    ----------
+    subscribers, sent
+        How many look on now, and how many bytes they were sent.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._feeds: dict[str, Feed] = {}
+        self._history: OrderedDict[tuple[str, int, int], asyncio.Task[Chunk]] = OrderedDict()
+        self.subscribers = 0
+        self.sent = 0
+
+    async def subscribe(self, run_id: str, after: int) -> AsyncIterator[bytes]:
+        """The events of a run after `after` as SSE text, as they are committed; an ``end`` event when it has ended."""
+        feed = self._feeds.get(run_id)
+        if feed is None:
+            feed = self._feeds[run_id] = Feed(self._log, run_id)
+        feed.subscribers += 1
+        self.subscribers += 1
+        try:
+            yield b"retry: 1000\r\n\r\n"
+            async for data in self._events(feed, run_id, after):
+                self.sent += len(data)
+                yield data
+            row = await asyncio.to_thread(self._log.run, run_id)
+            told = {"run_id": run_id, "status": row["status"], "last_seq": row["last_seq"]}
+            yield f"event: end\r\ndata: {dumps(told)}\r\n\r\n".encode()
+        finally:
+            self.subscribers -= 1
+            feed.subscribers -= 1
+            if feed.subscribers == 0:
+                feed.close()
+                if self._feeds.get(run_id) is feed:
+                    del self._feeds[run_id]
+
+    async def _events(self, feed: Feed, run_id: str, after: int) -> AsyncIterator[bytes]:
+        await feed.ready()
+        while True:
+            if after + 1 < feed.first:
+                first = (after + 1) // feed.page * feed.page
+                chunk = await self._page(run_id, first, min(first + feed.page, feed.first) - 1)
+                parts = chunk.after(after)
+                after = chunk.last
+                for data in _sendable(parts):
+                    yield data
+                continue
+            data, after = feed.take(after)
+            if data:
+                yield data
+            elif feed.done:
+                return
+            else:
+                await feed.wait()
+
+    async def _page(self, run_id: str, first: int, last: int) -> Chunk:
+        """A page of history; read once, however many ask for it at the same time."""
+        key = (run_id, first, last)
+        task = self._history.get(key)
+        if task is None:
+            task = self._history[key] = asyncio.create_task(asyncio.to_thread(self._read, *key))
+        self._history.move_to_end(key)
+        try:
+            chunk = await asyncio.shield(task)
+        except BaseException:
+            if task.done():
+                self._history.pop(key, None)
+            raise
+        self._trim()
+        return chunk
+
+    def _read(self, run_id: str, first: int, last: int) -> Chunk:
+        wanted = pl.col("seq").is_between(first, last)
+        frame = self._log.events(run_id).filter(wanted).sort("seq").collect().unique("seq", maintain_order=True)
+        return Chunk(first, last, frame)
+
+    def _trim(self) -> None:
+        done = [(key, task) for key, task in self._history.items() if task.done() and not task.cancelled()]
+        size = sum(task.result().nbytes for _, task in done if task.exception() is None)
+        for key, task in done:
+            if size <= _HISTORY_BYTES:
+                return
+            size -= task.result().nbytes if task.exception() is None else 0
+            del self._history[key]
+
+
+def _fitting(events: int, nbytes: int) -> int:
+    """How many events of this mean size make a page."""
+    return max(1, min(_PAGE, _PAGE_BYTES * max(1, events) // max(1, nbytes)))
+
+
+def _sendable(parts: list[bytes]) -> list[bytes]:
+    """Joined to what is sent at once."""
+    result: list[bytes] = []
+    start = size = 0
+    for i, part in enumerate(parts):
+        size += len(part)
+        if size >= _SEND_BYTES:
+            result.append(b"".join(parts[start : i + 1]))
+            start, size = i + 1, 0
+    if start < len(parts):
+        result.append(b"".join(parts[start:]))
+    return result

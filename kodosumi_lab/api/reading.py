@@ -1,0 +1,349 @@
+"""Routes that read: flows, runs, one run, events, locks, artifacts. None of them needs Ray."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from kodosumi_lab.api import rendering
+from kodosumi_lab.api.catalogue import FlowInfo
+from kodosumi_lab.api.gateway import Gateway, GatewayOf
+from kodosumi_lab.api.guard import Admin, CurrentUser
+from kodosumi_lab.api.listing import SORTS, Listing
+from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, run_date
+from kodosumi_lab.runtime.fold import index_schema
+
+__all__ = ["RunRow", "router", "run_row"]
+
+router = APIRouter()
+
+Status = Literal[STATUSES]  # type: ignore[valid-type]
+Kind = Literal[KINDS]  # type: ignore[valid-type]
+Sort = enum.StrEnum("Sort", {sign + name: sign + name for name in SORTS for sign in ("", "-")})  # type: ignore[misc]
+_NEWEST_FIRST = Sort("-started")
+
+# One page of a run's events in memory at a time, however many are asked for.
+_PAGE = 20_000
+
+
+class Lock(BaseModel):
+    """A point where a run waits for a person."""
+
+    lid: str
+    name: str | None
+    ts: datetime.datetime = Field(description="since when")
+    expires: datetime.datetime | None
+
+
+class OpenLock(Lock):
+    """A lock, with the run that waits at it."""
+
+    run_id: str
+    flow: str
+    user: str
+
+
+class RunRow(BaseModel):
+    """How a run stands: a row of the log's index."""
+
+    run_id: str
+    flow: str
+    status: Status
+    reason: str
+    started: datetime.datetime
+    running: datetime.datetime | None
+    ended: datetime.datetime | None
+    updated: datetime.datetime
+    progress: float | None = Field(description="0 to 1")
+    progress_text: str | None
+    result: str | None = Field(description="preview of the result")
+    error: str | None
+    attempt: int
+    events: int
+    nbytes: int
+    last_seq: int
+    active_s: float
+    locks: list[Lock]
+    user: str
+    parent: str | None
+    tags: list[str]
+    summary: str
+    author: str
+    version: str
+    entrypoint: str
+    place: int | None = Field(None, description="place in the queue, from 1")
+
+
+class RunPage(BaseModel):
+    """One page of the run list."""
+
+    items: list[RunRow]
+    total: int = Field(description="runs that fit, on all pages")
+    next: str | None = Field(description="cursor of the next page; null on the last one")
+
+
+class RunDetail(RunRow):
+    """A run, with what its launch recorded."""
+
+    meta: dict[str, Any]
+    inputs: dict[str, Any] = Field(description='JSON values; secrets read `{"secret": true}`')
+
+
+class Outcome(BaseModel):
+    """How a run ended, or that it has not."""
+
+    run_id: str
+    status: Status
+    reason: str
+    done: bool
+    payload: Any = Field(description="the final event's payload: a MIME bundle; null when there is none")
+    traceback: str | None
+
+
+class EventPage(BaseModel):
+    """Some events of a run."""
+
+    items: list[dict[str, Any]]
+    next: int | None = Field(description="`after` of the next page; null when this one has the newest event")
+
+
+def run_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the index as JSON shows it."""
+    held = row["locks"]
+    locks = json.loads(held or "[]") if not isinstance(held, list) else held
+    return {**row, "locks": [_lock(lock) for lock in locks]}
+
+
+def _lock(lock: dict[str, Any]) -> dict[str, Any]:
+    expires = lock.get("expires")
+    return {
+        "lid": str(lock["lid"]),
+        "name": lock.get("name"),
+        "ts": datetime.datetime.fromtimestamp(lock["ts"] / 1e6, datetime.UTC),
+        "expires": datetime.datetime.fromtimestamp(expires, datetime.UTC) if expires else None,
+    }
+
+
+# -- flows ------------------------------------------------------------------------------
+
+
+@router.get("/flows", tags=["flows"])
+def list_flows(gateway: GatewayOf) -> list[FlowInfo]:
+    """All flows, by name."""
+    return gateway.catalogue.flows()
+
+
+@router.get("/flows/{name}", tags=["flows"])
+def get_flow(name: str, gateway: GatewayOf) -> FlowInfo:
+    """One flow, with the JSON schema of its inputs."""
+    return gateway.catalogue.get(name)
+
+
+@router.get("/flows/{name}/schema", tags=["flows"])
+def get_schema(name: str, gateway: GatewayOf) -> dict[str, Any]:
+    """JSON schema of the flow's inputs."""
+    return gateway.catalogue.get(name).schema
+
+
+@router.get("/flows/{name}/form", tags=["flows"])
+def get_form(name: str, gateway: GatewayOf) -> list[dict[str, Any]]:
+    """Elements of the flow's input form."""
+    return gateway.catalogue.form(name)
+
+
+# -- runs -------------------------------------------------------------------------------
+
+
+@router.get(
+    "/runs", tags=["runs"], response_model=RunPage,
+    responses={200: {"content": rendering.content({"$ref": "#/components/schemas/RunPage"})}},
+)  # fmt: skip
+def list_runs(
+    gateway: GatewayOf,
+    user: CurrentUser,
+    status: Annotated[list[Status] | None, Query()] = None,
+    flow: Annotated[list[str] | None, Query()] = None,
+    by: Annotated[list[str] | None, Query(alias="user")] = None,
+    tag: Annotated[list[str] | None, Query(description="all of them")] = None,
+    parent: Annotated[str | None, Query(description="child runs of this one")] = None,
+    since: Annotated[datetime.datetime | None, Query(description="started then or later")] = None,
+    until: Annotated[datetime.datetime | None, Query(description="started before")] = None,
+    search: Annotated[str | None, Query(max_length=1000, description="text in id, flow, tags, result, error …")] = None,
+    sort: Sort = _NEWEST_FIRST,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Any:
+    """One page of the run list, newest first unless asked otherwise.
+
+    Other formats than JSON have the cursor of the next page in the header `x-next`, and the
+    number of runs in `x-total`.
+    """
+    media = rendering.chosen(accept)
+    asked = Listing(
+        status or [], flow or [], by or [], tag or [], parent, _aware(since), _aware(until), search, str(sort)
+    )  # fmt: skip
+    page, total, following = gateway.index.page(asked, user, limit=limit, cursor=cursor)
+    page = page.drop("hidden", "runner")
+    if media == rendering.JSON:
+        items = [run_row(row) for row in page.iter_rows(named=True)]
+        return RunPage(items=[RunRow.model_validate(item) for item in items], total=total, next=following)
+    headers = {"x-total": str(total)} | ({"x-next": following} if following else {})
+    return StreamingResponse(rendering.write(media, [page], _run_schema(page)), media_type=media, headers=headers)
+
+
+def _run_schema(page: pl.DataFrame) -> Any:
+    import pyarrow as pa
+
+    schema = index_schema()
+    return pa.schema(
+        [schema.field(name) if name in schema.names else pa.field(name, pa.int64()) for name in page.columns]
+    )
+
+
+def _aware(when: datetime.datetime | None) -> datetime.datetime | None:
+    """A time without a zone is UTC; polars has no times beyond its own range."""
+    if when is None:
+        return None
+    try:
+        return when.astimezone(datetime.UTC) if when.tzinfo else when.replace(tzinfo=datetime.UTC)
+    except OverflowError:
+        raise Refused(422, "request", f"there is no such time in UTC: {when}") from None
+
+
+@router.get("/runs/{run_id}", tags=["runs"])
+def get_run(run_id: str, gateway: GatewayOf, user: CurrentUser) -> RunDetail:
+    """One run: how it stands, what it was launched with."""
+    row = gateway.row(run_id, user)
+    run = gateway.run_of(row)
+    place = gateway.log.place(run_id) if row["status"] == "starting" and not row["runner"] else None
+    meta = {key: value for key, value in run.meta.items() if key != "code"}
+    return RunDetail.model_validate({**run_row(row), "place": place, "meta": meta, "inputs": run.inputs})
+
+
+@router.get("/runs/{run_id}/result", tags=["runs"])
+def get_result(run_id: str, gateway: GatewayOf, user: CurrentUser) -> Outcome:
+    """How the run ended, with the payload that `Run.result()` decodes."""
+    row = gateway.row(run_id, user)
+    run = gateway.run_of(row)
+    done = row["ended"] is not None
+    payload = traceback = None
+    if done:
+        kind = "final" if row["status"] == "finished" else "error"
+        wanted = (pl.col("kind") == kind) & (pl.col("attempt") == row["attempt"])
+        found = run.events().filter(wanted).sort("seq").collect()["payload"]
+        recorded = json.loads(found[-1]) if len(found) else None
+        if isinstance(recorded, dict) and set(recorded) == {"artifact"}:
+            recorded = json.loads(gateway.log.artifact(recorded["artifact"]))
+        if kind == "final":
+            payload = recorded
+        elif recorded:
+            traceback = recorded.get("traceback")
+    return Outcome(
+        run_id=run_id, status=row["status"], reason=row["reason"], done=done, payload=payload, traceback=traceback
+    )
+
+
+# -- events -----------------------------------------------------------------------------
+
+
+@router.get(
+    "/runs/{run_id}/events", tags=["events"], response_model=EventPage,
+    responses={200: {"content": rendering.content({"$ref": "#/components/schemas/EventPage"})}},
+)  # fmt: skip
+def get_events(
+    run_id: str,
+    gateway: GatewayOf,
+    user: CurrentUser,
+    after: Annotated[int, Query(ge=-1, le=2**62, description="last `seq` that you have")] = -1,
+    limit: Annotated[int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default, else all")] = None,
+    kind: Annotated[list[Kind] | None, Query()] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Events of the run so far, in order: JSON, NDJSON, CSV or an Arrow stream, as `Accept` asks."""
+    media = rendering.chosen(accept)
+    last = gateway.row(run_id, user)["last_seq"]
+    frames = _pages(gateway, run_id, after, last, limit or (1000 if media == rendering.JSON else None), kind or [])
+    if media != rendering.JSON:
+        return StreamingResponse(rendering.write(media, frames, arrow_schema()), media_type=media)
+    frame = pl.concat(frames)
+    end = frame["seq"][-1] if len(frame) else last
+    following = end if len(frame) == (limit or 1000) and end < last else None
+    lines = ",".join(rendering.event_lines(frame))
+    return Response(f'{{"items":[{lines}],"next":{dumps(following)}}}', media_type=media)
+
+
+def _pages(
+    gateway: Gateway, run_id: str, after: int, last: int, limit: int | None, kinds: list[str]
+) -> Iterator[pl.DataFrame]:
+    """At least one frame, be it empty; all events that there are now and no later ones."""
+    while True:
+        upto = min(last, after + _PAGE)
+        frame = gateway.events_after(run_id, after, upto, limit, kinds)
+        if limit is not None:
+            limit -= len(frame)
+        yield frame
+        after = upto
+        if after >= last or limit == 0:
+            return
+
+
+@router.get(
+    "/runs/{run_id}/artifacts/{sha256}", tags=["events"], response_class=Response,
+    responses={200: {"content": {"application/json": {"schema": {}}}}},
+)  # fmt: skip
+def get_artifact(run_id: str, sha256: str, gateway: GatewayOf, user: CurrentUser) -> Response:
+    """A payload over 1 MiB, which the event names as `{"artifact": {"sha256": …}}`."""
+    gateway.row(run_id, user)
+    named = pl.col("payload").str.starts_with('{"artifact"') & pl.col("payload").str.contains(sha256, literal=True)
+    # a flow sent by value is an artifact too, but it is code, and only for Runners
+    found = gateway.log.events(run_id).filter(named & (pl.col("kind") != "meta")).collect()
+    references = [json.loads(payload)["artifact"] for payload in found["payload"]]
+    if not any(reference["sha256"] == sha256 for reference in references):
+        raise Refused(404, "artifact-not-found", f"no event of run {run_id} names an artifact {sha256[:80]!r}")
+    text = gateway.log.artifact({"sha256": sha256, "date": run_date(run_id), "nbytes": references[0]["nbytes"]})
+    return Response(text, media_type=rendering.JSON)
+
+
+@router.get("/audit", tags=["health"])
+def audit(gateway: GatewayOf, _: Admin, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[dict[str, Any]]:
+    """What was done through gateways of this log, newest first: MCP calls and deletes, with who."""
+    return gateway.audit.entries(limit)
+
+
+# -- locks ------------------------------------------------------------------------------
+
+
+@router.get("/locks", tags=["locks"])
+def list_locks(gateway: GatewayOf, user: CurrentUser) -> list[OpenLock]:
+    """Everything that waits for a person, over all runs."""
+    rows = gateway.index.frame().filter(pl.col("locks").is_not_null(), *Listing().wanted(user))
+    return [
+        OpenLock(**_lock(lock), run_id=row["run_id"], flow=row["flow"], user=row["user"])
+        for row in rows.iter_rows(named=True)
+        for lock in json.loads(row["locks"])
+    ]
+
+
+@router.get("/runs/{run_id}/locks", tags=["locks"])
+def run_locks(run_id: str, gateway: GatewayOf, user: CurrentUser) -> list[Lock]:
+    """Open locks of the run."""
+    return [Lock(**lock) for lock in run_row(gateway.row(run_id, user))["locks"]]
+
+
+@router.get("/runs/{run_id}/locks/{lid}", tags=["locks"])
+def get_lock(run_id: str, lid: str, gateway: GatewayOf, user: CurrentUser) -> dict[str, Any]:
+    """One lock of the run as it was asked, open or closed; with the answer once there is one."""
+    row = gateway.row(run_id, user)
+    asked, lease = gateway.lock(run_id, lid)
+    shown = {key: value for key, value in lease.items() if key != "token"} if lease else None
+    return {**asked, "open": lid in {str(lock["lid"]) for lock in row["locks"]}, "lease": shown}

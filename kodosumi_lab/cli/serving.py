@@ -1,0 +1,121 @@
+"""``serve`` and ``token``: the gateway, and who may come in."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kodosumi_lab.cli.base import Json, LogDir, UsageError, command, prepare_ray
+from kodosumi_lab.cli.launching import import_from_here
+from kodosumi_lab.cli.output import emit, facts, out, say
+
+__all__ = ["serve", "token"]
+
+# After this open live streams are cut; their clients come back with Last-Event-ID.
+_GRACE_S = 3
+
+
+class RoleName(enum.StrEnum):
+    """Roles, from reading own runs to everything."""
+
+    VIEWER = "viewer"
+    USER = "user"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@command
+def serve(
+    flows: Annotated[
+        list[str] | None, typer.Option("--flows", metavar="MODULE", help="Module with flows; may be repeated.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray address; `local` for Ray in here. The log's own by default.")
+    ] = None,
+    log_dir: LogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Serve the log, and what can be launched, over HTTP, until interrupted.
+
+    Prints the URL, and the file that holds the token for it. Reading needs no Ray; the
+    cluster that writes the log is joined when something is launched or steered.
+
+    Example: kodosumi-lab serve --flows examples.flows.primes --port 8370
+    """
+    import uvicorn
+
+    from kodosumi_lab.api.app import create_app
+
+    prepare_ray(address, joins=True)
+    import_from_here()
+    app = create_app(log_dir=log_dir, flows=flows or [], address=address)
+    with _listening(host, port) as held:
+        url = _url(held)
+        where = app.state.gateway.log.root
+        token_file = app.state.token_file
+        if as_json:
+            emit({"url": url, "token_file": str(token_file) if token_file else None, "log_dir": str(where)})
+        else:
+            pairs = [("url", url), ("token", str(token_file) if token_file else "from elsewhere"), ("log", str(where))]
+            out().print(facts([(f"  {name}", value) for name, value in pairs]))
+        if not _is_loopback(host):
+            say("others on the network reach this, and tokens travel as they are: put TLS in front", style="yellow")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="on",
+            timeout_graceful_shutdown=_GRACE_S,
+        )  # fmt: skip
+        uvicorn.Server(config).run(sockets=[held])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections already: whoever reads the URL may use it at once."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+def _url(held: socket.socket) -> str:
+    host, port = held.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@command
+def token(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Whose token it is; runs carry this name.")],
+    role: Annotated[RoleName, typer.Option("--role", help="What it allows.")] = RoleName.USER,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Forget every token of this user instead.")] = False,
+    log_dir: LogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token for the gateway, and print it; it is not kept, only its hash is.
+
+    Roles: viewer reads own runs, user launches and acts on own runs, operator acts on everybody's,
+    admin deletes them, too.
+
+    Example: kodosumi-lab token ada --role operator
+    """
+    from kodosumi_lab.api.identity import Role, TokenFile
+    from kodosumi_lab.runtime.run import event_log
+
+    held = TokenFile(Path(event_log(log_dir).root) / "state")
+    if revoke:
+        count = held.revoke(user)
+        emit({"user": user, "revoked": count}) if as_json else out().print(f"revoked {count} of {user}")
+        return
+    made = held.add(user, Role.named(role))
+    emit({"user": user, "role": str(role), "token": made}) if as_json else out().print(made)
