@@ -13,36 +13,30 @@ import kitchen
 import pytest
 import uvicorn
 from conftest import eventually
-from fastapi import FastAPI, Request
+from fastapi import Request
 
 import kodosumi_lab as kl
+from kodosumi_lab import forms
+from kodosumi_lab.api.launching import Launch
+from kodosumi_lab.api.service import ServeAPI
 from kodosumi_lab.errors import InputsError
 from kodosumi_lab.runtime.importing import import_history
 
 pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).resolve().parents[2]
-ELEMENTS = [
-    {"type": "text", "name": "name", "label": "Name", "value": "you"},
-    {"type": "number", "name": "times", "label": "Times", "value": 2, "min_value": 1},
-]
 
 
 @pytest.fixture
 def service(lab: Any) -> Iterator[str]:
     """A service of this cluster: its endpoint launches a flow of the kitchen."""
-    app = FastAPI(title="Kitchen")
+    app = ServeAPI(title="Kitchen")
+    app.add_flow(kitchen.hello)
 
-    @app.get("/hello", summary="Say hello", openapi_extra={"x-kodosumi": True})
-    def form() -> dict[str, Any]:
-        return {"elements": ELEMENTS}
-
-    @app.post("/hello")
-    async def launch(request: Request) -> dict[str, Any]:
-        try:
-            return {"result": kitchen.hello.launch(**await request.json()).id, "elements": ELEMENTS}
-        except InputsError as error:
-            return {"errors": error.errors, "elements": ELEMENTS}
+    @app.enter("/towns", forms.Model(forms.InputText("town", value="Bonn"), forms.InputNumber("n", min_value=1)))
+    async def towns(request: Request, inputs: dict[str, Any]) -> Any:
+        """Look at towns."""
+        return Launch(request, "kitchen:hello", inputs={"name": inputs["town"], "times": int(inputs["n"])})
 
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none", lifespan="off")
@@ -56,17 +50,25 @@ def service(lab: Any) -> Iterator[str]:
 
 
 def test_a_flow_behind_an_endpoint_of_this_cluster_is_a_run_like_any_other(lab: Any, service: str) -> None:
-    kl.register(f"{service}/openapi.json")
-    flow = kl.find("hello", source=f"{service}/openapi.json")
+    source = f"{service}/openapi.json"
+    found = {row["name"]: row for row in kl.register(source).to_dicts()}
+    assert set(found) == {"hello", "towns"}
+    assert (found["hello"]["author"], found["hello"]["version"]) == ("the tests", "1.2")
+    flow = kl.find("hello", source=source)
     assert isinstance(flow, kl.RemoteFlow)
+    assert flow.elements == kitchen.hello.elements
     run = flow.launch(name="Ada", times=3)
     assert isinstance(run, kl.Run)
-    assert run.wait(60).status == "finished"
+    assert run.result(60) == "hello Ada"
     assert run.inputs == {"name": "Ada", "times": 3}
-    assert flow.launch().inputs == {"name": "you", "times": 2}
+    assert flow.launch().inputs == {"name": "world", "times": 1}
     with pytest.raises(InputsError, match="times: "):
         flow.launch(times="many")
-    kl.unregister(f"{service}/openapi.json")
+    towns = kl.find("Look at towns.")
+    assert towns.launch(n=2).result(60) == "hello Bonn"
+    with pytest.raises(InputsError, match="n: is '0'; expected at least 1"):
+        towns.launch(n=0)
+    kl.unregister(source)
 
 
 def test_a_registered_module_leads_to_a_run(lab: Any) -> None:
