@@ -75,6 +75,8 @@ class RunnerActor:
         self._interruptible = False
         self._ending: tuple[str, str] | None = None
         self._began = 0.0
+        # Ray warns, on the stderr that is the run's, of any ray.get in an actor with a loop; ours block threads only
+        os.environ.setdefault("RAY_WARN_BLOCKING_GET_INSIDE_ASYNC", "0")
         _warm_up()
 
     async def ready(self) -> int:

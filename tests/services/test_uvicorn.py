@@ -109,7 +109,7 @@ def test_values_pass_on_as_they_were_sent_and_every_field_is_there(service: http
     assert [file["path"] for file in events(run, "upload")[0]["files"]] == ["in/a.txt"]
     assert [str(value) for value in run.results()] == ["# One\n\nTwo", "{'pw': 7}", "second", "<i>x</i>", "plain"]
     assert events(run, "debug") == ["a\nb"]
-    assert events(run, "stderr")[-1] == "careful"
+    assert events(run, "stderr") == ["careful"]
 
 
 def test_the_launch_records_whose_endpoint_it_was(service: httpx.Client) -> None:
@@ -206,9 +206,9 @@ def test_entrypoints_of_every_sort(service: httpx.Client, kind: str, final: str)
     if kind == "nothing":
         assert run.meta["summary"] == "Everything"
     if kind == "spread":
-        assert sorted(run.logs().splitlines()) == [f"squaring {n}" for n in (1, 2, 3)] + [
-            f"task {n}" for n in (1, 2, 3)
-        ]
+        # what its Ray tasks said may come after its end
+        said = [f"squaring {n}" for n in (1, 2, 3)] + [f"task {n}" for n in (1, 2, 3)]
+        eventually(lambda: sorted(run.logs().splitlines()) == said, timeout_s=30, what=run.logs())
     if kind.startswith("crew"):
         about, task = events(run, "agent")
         assert about["agent"] == {
