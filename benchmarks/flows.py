@@ -80,18 +80,30 @@ def sleeping(seconds: float, *, tracer: kl.Tracer) -> None:
 
 
 @ray.remote(num_cpus=0)
-def _emit(tracer: kl.Tracer, n: int) -> tuple[float, float]:
-    tracer.debug("warm")
-    tracer.flush()
-    started = time.time()
-    for _ in range(n):
-        tracer.result_sync(TEXT)
-    tracer.flush()
-    return started, time.time()
+class _Emitter:
+    """A process of its own; it is up and connected before the clock starts."""
+
+    def __init__(self, tracer: kl.Tracer) -> None:
+        self.tracer = tracer
+
+    def warm(self) -> None:
+        self.tracer.debug("warm")
+        self.tracer.flush()
+
+    def emit(self, n: int, at: float) -> tuple[float, float]:
+        time.sleep(max(0.0, at - time.time()))
+        started = time.time()
+        for _ in range(n):
+            self.tracer.result_sync(TEXT)
+        self.tracer.flush()
+        return started, time.time()
 
 
 @kl.flow
 def spread(n: int, emitters: int, *, tracer: kl.Tracer) -> float:
-    """Events per second of several Ray tasks emitting `n` events together."""
-    spans: list[Any] = ray.get([_emit.remote(tracer, n // emitters) for _ in range(emitters)])
+    """Events per second of several Ray workers emitting `n` events together."""
+    workers = [_Emitter.remote(tracer) for _ in range(emitters)]
+    ray.get([worker.warm.remote() for worker in workers])
+    at = time.time() + 0.5
+    spans: list[Any] = ray.get([worker.emit.remote(n // emitters, at) for worker in workers])
     return n / (max(end for _, end in spans) - min(start for start, _ in spans))
