@@ -9,7 +9,7 @@ RUN := .venv/bin
 export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE ?= copy
 
-.PHONY: help env lab test quick check format types soak bench down clean chromium
+.PHONY: help env lab test quick check format soak bench down clean chromium
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12

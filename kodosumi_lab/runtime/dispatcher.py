@@ -37,7 +37,7 @@ __all__ = ["DispatcherActor", "Job", "default_slots"]
 
 logger = logging.getLogger(__name__)
 
-# What a Runner with a small flow takes (PSS about 160 MiB in benchmarks/RESULTS.md, and room for the flow's own data).
+# What a Runner with a small flow takes (PSS about 90 MiB in benchmarks/RESULTS.md, and room for the flow's own data).
 _RUNNER_BYTES = 400 * 2**20
 # How often a run may be handed to another Runner because the first one died before it began.
 _START_TRIES = 3
