@@ -271,16 +271,18 @@ def _connect_ray(address: str, named: str) -> dict[str, Any]:
     return {"address": _gcs_address()}
 
 
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
+
 def _stay_on_loopback() -> None:
-    """Ray of this process listens on 127.0.0.1 only.
+    """Ray of this process looks for its cluster, or starts it, on 127.0.0.1 only.
 
     ``_node_ip_address="127.0.0.1"`` does not do it: Ray 2.60 turns that into an address that
     other hosts reach. Its switch for machines that never form a cluster does.
     """
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from ray._private import ray_constants
 
-    ray_constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
+    ray_constants.ENABLE_RAY_CLUSTER = os.environ.get(_LOOPBACK) == "1"
 
 
 def _start_embedded(**options: Any) -> dict[str, Any]:
@@ -291,7 +293,7 @@ def _start_embedded(**options: Any) -> dict[str, Any]:
     # Ray gives its node 30 s to start, which two busy cores were seen to exceed: once more, then.
     for last in (False, True):
         try:
-            with _quiet(), quick.starting_ray():
+            with _quiet(), quick.starting_ray({_LOOPBACK: os.environ.get(_LOOPBACK, "0")}):
                 ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
             return {"address": _gcs_address()}
         except Exception as error:

@@ -172,7 +172,7 @@ def test_after_the_end_only_trailing_kinds_of_the_same_attempt_are_written(write
     assert ack.refused == "the run has ended as finished"
     assert ack.status == "finished"
     assert read(tmp_path)["kind"].to_list() == ["meta", "status", "stdout", "result"]
-    for n, kind in enumerate(("final", "lock", "lease", "meta", "error", "inputs", "upload")):
+    for n, kind in enumerate(("final", "lock", "lease", "meta", "error", "inputs")):
         assert Emitter(run, 10 + n).send(writer, row(kind)).refused
 
 

@@ -24,8 +24,8 @@ from pydantic import SecretStr
 
 import kodosumi_lab as kl
 from kodosumi_lab.errors import FlowError, LogError, ServiceError
+from kodosumi_lab.runtime import home, sources
 from kodosumi_lab.runtime import register as register_module
-from kodosumi_lab.runtime import sources
 from kodosumi_lab.runtime.remote import RemoteFlow, form_values
 
 COLUMNS = ["name", "source", "kind", "summary", "description", "tags", "author", "organization", "version", "url",
@@ -47,6 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("KODOSUMI_LAB_LOG_DIR", str(tmp_path / "log"))
+    monkeypatch.setattr(home, "_home", None)  # the session may be connected to a log of its own
     path, modules = list(sys.path), set(sys.modules)
     yield folder
     sys.path[:] = path
