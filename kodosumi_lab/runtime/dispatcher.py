@@ -28,6 +28,7 @@ import psutil
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 
+from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
 from kodosumi_lab.forms import secret_fields
 from kodosumi_lab.runtime import wire
@@ -128,7 +129,12 @@ class DispatcherActor:
         """The process's id, once open runs are taken over; safe to call more than once."""
         if self._born is None:
             self._born = asyncio.get_running_loop().create_task(self._recover())
-        await asyncio.shield(self._born)
+        try:
+            await asyncio.shield(self._born)
+        except RayActorError:
+            # the Spooler could not start: with its next one comes a next Dispatcher, this one's handle is of no use
+            logger.exception("no Spooler")
+            os._exit(1)
         return os.getpid()
 
     # -- launching --------------------------------------------------------------------
@@ -162,7 +168,8 @@ class DispatcherActor:
         job = Job(run_id, meta, order["inputs"], order["secrets"], code, order["runtime_env"])
         reason = "" if self._room(job) and not self._queue else self._why_waiting()
         inputs = dumps(order["inputs"])
-        if len(inputs) > ARTIFACT_BYTES:
+        # inputs that look like such a reference must not be taken for one
+        if len(inputs) > ARTIFACT_BYTES or set(order["inputs"]) == {"artifact"}:
             inputs = await self._as_artifact(run_id, inputs)
         now = time.time_ns() // 1000
         rows = [
@@ -241,6 +248,8 @@ class DispatcherActor:
                 outcome = None
         except Exception:  # a fault here must not leave a run without an end
             logger.exception("run %s", job.run_id)
+            if job.slot is not None:
+                self._pool.kill(job.slot)
             await self._say(job, status="lost", reason="the Dispatcher failed; see its log")
         finally:
             self._forget(job)
@@ -262,10 +271,10 @@ class DispatcherActor:
             if refused is not None:
                 return _outcome("fenced", refused)
             try:
-                answer = await slot.actor.start.remote(self._order(job))
+                answer = await self._hand_over(job, slot)
             except RayActorError as error:
-                self._pool.kill(slot)  # it may have begun all the same: never two that carry one attempt
-                died, tries = f"its Runner died: {_short(error)}", tries + 1
+                # an idle Runner may have died long ago, and there may be several of them
+                died, tries = f"its Runner died: {_short(error)}", tries + (not slot.waited)
                 continue
             if answer == "ok":
                 if job.ending is not None:  # cancelled between the claim and the start
@@ -273,6 +282,19 @@ class DispatcherActor:
                 return await self._watch_runner(job, slot)
             self._pool.kill(slot)
         return _outcome("lost", died)
+
+    async def _hand_over(self, job: Job, slot: Slot) -> str:
+        """The Runner's answer to ``start``. Never two Runners with one attempt: a lost answer is asked for."""
+        order = self._order(job)
+        try:
+            return str(await slot.actor.start.remote(order))
+        except ActorUnavailableError:
+            while True:
+                await asyncio.sleep(0.2)
+                with contextlib.suppress(ActorUnavailableError):
+                    if await slot.actor.carries.remote(job.run_id, job.attempt):
+                        return "ok"
+                    return str(await slot.actor.start.remote(order))
 
     async def _acquire(self, job: Job) -> Slot | None:
         """A Runner for the job; None when the job was ended meanwhile."""
@@ -324,7 +346,7 @@ class DispatcherActor:
             if job.ending is not None:
                 status, why = job.ending
                 return _outcome(status, f"{why}; it did not end within the grace period and was killed")
-            return _outcome("lost", reason, retry=True)
+            return _outcome("lost", reason)
 
     async def _settle(self, job: Job, outcome: dict[str, Any]) -> bool:
         """Record how an attempt ended; False when another attempt follows."""
@@ -347,6 +369,9 @@ class DispatcherActor:
             return True
         if outcome.get("recorded") is not True and status in TERMINAL:
             await self._say(job, status=status, reason=outcome["reason"])
+        elif status == "fenced":
+            # refused where the run has ended or has a newer attempt; else its Runner gave up before an end was written
+            await self._say(job, status="lost", reason=f"its events were refused: {outcome['reason']}"[:500])
         return True
 
     def _forget(self, job: Job) -> None:
@@ -381,8 +406,12 @@ class DispatcherActor:
         slot = job.slot
         if slot is not None and slot.actor is not None:
             slot.actor.cancel.remote(run_id, *job.ending)
+            loop = asyncio.get_running_loop()
+            if job.killer is not None and loop.time() + grace < job.killer.when():
+                job.killer.cancel()
+                job.killer = None
             if job.killer is None:
-                job.killer = asyncio.get_running_loop().call_later(grace, self._pool.kill, slot)
+                job.killer = loop.call_later(grace, self._pool.kill, slot)
         return True
 
     def _time_is_up(self, job: Job) -> None:
@@ -454,9 +483,13 @@ class DispatcherActor:
         )
         found: dict[str, dict[str, Any]] = {}
         for run_id, kind, payload in rows.select("run_id", "kind", "payload").collect().iter_rows():
-            data = json.loads(payload)
-            if kind == "inputs" and set(data) == {"artifact"}:
-                data = json.loads(log.artifact(data["artifact"]))
+            try:
+                data = json.loads(payload)
+                if kind == "inputs" and set(data) == {"artifact"}:
+                    data = json.loads(log.artifact(data["artifact"]))
+            except (ValueError, TypeError, KeyError, LogError):
+                logger.exception("what run %s was launched with cannot be read", run_id)
+                continue
             found.setdefault(run_id, {})[kind] = data
         return {
             run_id: Job(run_id, item["meta"], item["inputs"], {}, item["meta"]["code"])
@@ -495,7 +528,7 @@ class DispatcherActor:
         """The Runner that carries this attempt, if it is alive and does."""
         try:
             actor = ray.get_actor(name, self._namespace)
-            carried: bool = await asyncio.wait_for(actor.carries.remote(job.run_id, job.attempt), 30)
+            carried = await asyncio.wait_for(_asked(actor, job), 60)
         except (ValueError, RayError, TimeoutError):
             return None
         if not carried:
@@ -540,12 +573,21 @@ class DispatcherActor:
         self._pool.close()
 
 
-def _outcome(status: str, reason: str, **more: Any) -> dict[str, Any]:
-    return {"status": status, "reason": reason, "reusable": False, **more}
+def _outcome(status: str, reason: str) -> dict[str, Any]:
+    return {"status": status, "reason": reason, "reusable": False}
 
 
 def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
+
+
+async def _asked(actor: Any, job: Job) -> bool:
+    """Whether a Runner carries the job's attempt; a broken connection is no answer."""
+    while True:
+        try:
+            return bool(await actor.carries.remote(job.run_id, job.attempt))
+        except ActorUnavailableError:
+            await asyncio.sleep(0.2)
 
 
 def _death(error: RayError) -> str:

@@ -180,15 +180,21 @@ def fold_event(state: RunState, kind: str, attempt: int, ts: int, payload: dict[
         case "error":
             state.error = _text(f"{payload.get('type', 'Error')}: {payload.get('message', '')}")
         case "lock":
+            name = payload.get("name")
             state.locks[str(payload.get("lid"))] = {
-                "name": payload.get("name"),
+                "name": None if name is None else _text(name, None),
                 "ts": ts,
                 "expires": _number(payload.get("expires")),
             }
         case "lease":
             lid = str(payload.get("lid"))
             state.locks.pop(lid, None)
-            state.answers[lid] = {key: value for key, value in payload.items() if key != "form"} | {"ts": ts}
+            kept: dict[str, Any] = {
+                key: _text(payload[key], None) for key in ("by", "token") if payload.get(key) is not None
+            }
+            kept |= {key: True for key in ("expired", "masked") if payload.get(key)}
+            # as text: the state is kept at every segment's beginning, whatever the depth of an answer
+            state.answers[lid] = {**kept, "result": json.dumps(payload.get("result")), "ts": ts}
 
 
 def _meta(state: RunState, ts: int, data: dict[str, Any]) -> None:

@@ -22,11 +22,13 @@ import json
 import logging
 import os
 import secrets
+import socket
 import struct
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import AuthenticationError, reduction
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 # run id (36 characters), attempt, producer, first, bytes of the batch in shared memory; if 0, the batch follows
 _HEAD = struct.Struct("<36shQqI")
+# A Spooler that computes may take a while; one that does not take connections any more must not hang its emitters.
+_HANDSHAKE_S = 10
 # What fits into a socket's buffer at once.
 _LARGE = 64 * 2**10
 # A batch is 8 MiB and one event of 1 MiB at most; what is longer is no batch.
@@ -78,40 +82,79 @@ class LinkServer:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        while True:
+        while self.place is not None:
             try:
                 connection = self._listener.accept()
             except BROKEN as error:
-                if self.place is None:
-                    return
-                logger.warning("an emitter could not connect: %s", error)
+                if self.place is not None:
+                    logger.warning("an emitter could not connect: %s", error)
+                    time.sleep(0.1)  # out of descriptors, most likely: not a reason to spin
                 continue
-            threading.Thread(target=self._serve, args=(connection,), name="link", daemon=True).start()
+            try:
+                if _same_user(connection):
+                    threading.Thread(target=self._serve, args=(connection,), name="link", daemon=True).start()
+                    continue
+            except (OSError, RuntimeError) as error:  # no further thread: emitters take Ray's way
+                logger.warning("an emitter could not connect: %s", error)
+            connection.close()
 
     def _serve(self, connection: Connection) -> None:
-        def reply(ack: Ack) -> None:
-            with contextlib.suppress(*BROKEN):  # the emitter is gone, or asks again by Ray's way
-                connection.send_bytes(json.dumps([ack.refused, ack.expected]).encode())
+        guard, gone = threading.Lock(), False
 
-        with connection, contextlib.ExitStack() as stack, contextlib.suppress(*BROKEN, struct.error):
-            place = self.place
-            if place is None:
-                return
+        def reply(ack: Ack) -> None:
+            # a closed connection's descriptor may be another file's by now
+            with guard, contextlib.suppress(*BROKEN):
+                if not gone:
+                    connection.send_bytes(json.dumps([ack.refused, ack.expected]).encode())
+
+        try:
+            with contextlib.suppress(*BROKEN, struct.error, ValueError):
+                self._receive(connection, reply)
+        finally:
+            with guard:
+                gone = True
+                connection.close()
+
+    def _receive(self, connection: Connection, reply: Callable[[Ack], None]) -> None:
+        place = self.place
+        if place is None:
+            return
+        with _patience(connection):
             deliver_challenge(connection, place[1])
             answer_challenge(connection, place[1])
             memory = reduction.recv_handle(connection)
-            stack.callback(os.close, memory)
+        try:
             while True:
                 request = connection.recv_bytes(_MOST_BYTES)
                 run_id, attempt, producer, first, size = _HEAD.unpack_from(request)
-                data = os.pread(memory, min(size, _MOST_BYTES), 0) if size else request[_HEAD.size :]
+                if size > _MOST_BYTES:
+                    return
+                data = os.pread(memory, size, 0) if size else request[_HEAD.size :]
                 self._submit(run_id.decode("ascii", "replace"), attempt, producer, first, data, reply)
+        finally:
+            os.close(memory)
 
     def close(self) -> None:
         """Take no further emitters; those connected find out when this process ends."""
         self.place = None
         if self._listener is not None:
             self._listener.close()
+
+
+def _same_user(connection: Connection) -> bool:
+    """Whether a process of this user, or of root, is at the other end: others do not even get to the challenge."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as held:
+        _, uid, _ = struct.unpack("3i", held.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return uid in (0, os.getuid())
+
+
+@contextlib.contextmanager
+def _patience(connection: Connection) -> Iterator[None]:
+    """While in the block, the other side has to answer in time; late is an ``OSError``."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _HANDSHAKE_S, 0))
+        yield
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
 
 
 class Link:
@@ -124,16 +167,13 @@ class Link:
     """
 
     def __init__(self, address: str, key: bytes) -> None:
-        self._pid = os.getpid()
-        self._connection: Any = Client(address, family="AF_UNIX", authkey=key)
+        self._connection: Any = Client(address, family="AF_UNIX")
+        with _patience(self._connection):
+            answer_challenge(self._connection, key)
+            deliver_challenge(self._connection, key)
         self._memory = os.memfd_create("kodosumi-lab-batch")
         weakref.finalize(self, os.close, self._memory)
         reduction.send_handle(self._connection, self._memory, None)
-
-    @property
-    def usable(self) -> bool:
-        """False in a forked child, whose parent goes on using the socket."""
-        return self._pid == os.getpid()
 
     def append(self, run_id: str, attempt: int, producer: int, first: int, data: bytes) -> Answer:
         """Commit a batch; see :meth:`kodosumi_lab.runtime.stream.Sender.append`."""

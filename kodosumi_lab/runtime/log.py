@@ -296,8 +296,9 @@ class LogWriter:
             return Ack(status=state.status)
         seq0 = state.seq
         refused, keep = self._admit(state, batch, rows, kinds, control, skip)
-        state.producers[key] = batch.first + n - 1
         if keep.any():
+            # not further than what was written: a refused batch that comes again is refused again
+            state.producers[key] = batch.first + int(np.flatnonzero(keep)[-1])
             numbers = np.arange(batch.first, batch.first + n)
             if not keep.all():
                 rows, numbers = rows.filter(pa.array(keep)), numbers[keep]

@@ -32,12 +32,13 @@ Place = tuple[str, tuple[str, ...]]
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A Runner and what the pool knows of it."""
+    """A Runner and what the pool knows of it; `waited`: it was idle, so it may have died unseen."""
 
     name: str
     actor: Any
     place: Place | None = None
     runs: int = 0
+    waited: bool = False
     idle_since: float = 0.0
 
 
@@ -96,6 +97,7 @@ class Pool:
         found = (bound or unbound)[:1]
         if found:
             slot = found[0]
+            slot.waited = True
             self.idle.remove(slot)
         else:
             slot = await self._arriving() or await self._ready(self._make())
@@ -144,7 +146,7 @@ class Pool:
         slot: Slot | None = None
         try:
             slot = await self._ready(self._make())
-        except ray.exceptions.RayError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits for this Runner must hear of it
             logger.warning("a warm Runner did not start: %s", error)
         finally:
             self._starting -= 1

@@ -173,6 +173,8 @@ class Run:
         """
         from kodosumi_lab.runtime import waiting
 
+        if self.done:
+            return self
         with waiting.parked(self.id):
             if not waiting.wait_inside(self.id, timeout_s):
                 self._wait_log(timeout_s)
@@ -197,6 +199,8 @@ class Run:
     async def _await(self) -> Any:
         from kodosumi_lab.runtime import waiting
 
+        if await asyncio.to_thread(lambda: self.done):
+            return await asyncio.to_thread(self._result)
         with waiting.parked(self.id):
             if not await waiting.await_inside(self.id):
                 pause, seen = 0.005, None

@@ -5,11 +5,14 @@ Imports Ray and nothing else that is heavy: every process that emits imports thi
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from typing import Any
 
 import ray
 
+from kodosumi_lab.errors import ClusterError
 from kodosumi_lab.runtime import console
 from kodosumi_lab.runtime import home as home_module
 from kodosumi_lab.runtime.home import Home
@@ -52,6 +55,9 @@ class SpoolerSender(Sender):
         self._link: Link | None = None
         # whether to look for a short way before the next batch
         self._look = True
+        self._place: Any = None
+        self._pid = os.getpid()
+        self._forked = False
         self._one = threading.Lock()
         if home_module.get() is None:  # a Ray task of a flow: its child runs land beside their parent
             home_module.set_home(Home(**self.home))
@@ -60,6 +66,8 @@ class SpoolerSender(Sender):
         self, run_id: str, attempt: int, producer: int, first: int, data: bytes
     ) -> tuple[str | None, int | None]:
         """Commit a batch."""
+        if self._pid != os.getpid():
+            self._in_child()
         with self._one:
             link = self._linked()
             if link is not None:
@@ -67,21 +75,29 @@ class SpoolerSender(Sender):
                     return link.append(run_id, attempt, producer, first, data)
                 except BROKEN:  # the Spooler may have the batch or not; it recognises it when it comes again
                     self._link, self._look = None, True
+                    if self._forked:
+                        raise
         refused, expected = ray.get(self.actor.append.remote(run_id, attempt, producer, first, data))
         return refused, expected
 
     def _linked(self) -> Link | None:
-        if self._link is not None and not self._link.usable:
-            self._link, self._look = None, True
         if self._look:
             self._look = False
-            place = ray.get(self.actor.link.remote())
-            if place is not None:
-                try:
-                    self._link = Link(*place)
-                except BROKEN:  # another host: Ray's way it is
-                    self._link = None
+            self._place = ray.get(self.actor.link.remote())
+            if self._place is not None:
+                with contextlib.suppress(Exception):  # another host, no such sockets there: Ray's way it is
+                    self._link = Link(*self._place)
         return self._link
+
+    def _in_child(self) -> None:
+        """A forked child goes by the socket only: Ray's threads are not there, and their calls would never return."""
+        self._pid, self._one, self._look, self._forked = os.getpid(), threading.Lock(), False, True
+        try:
+            self._link = Link(*self._place)
+        except (*BROKEN, TypeError) as error:
+            raise ClusterError(
+                "a forked process cannot reach the Spooler; emit from the flow's own process, or use Ray tasks"
+            ) from error
 
     def artifact(self, date: str, sha256: str, data: bytes) -> None:
         """Keep a large payload."""

@@ -99,12 +99,17 @@ class SpoolerActor:
                     self._leases.pop(change["run_id"]).set()
             self._schedule_expiry()
 
+    def _begin(self) -> None:
+        """With the first call: the event loop is there, and locks that were open before a restart expire again."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._schedule_expiry()
+
     async def _append(self, run_id: str, attempt: int, producer: int, first: int, data: bytes) -> Ack:
         from kodosumi_lab.runtime.log import Batch
 
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[Ack] = self._loop.create_future()
+        self._begin()
+        future: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
         self._spooling.put(Batch(run_id, attempt, producer, first, data), future)
         return await future
 
@@ -117,7 +122,7 @@ class SpoolerActor:
 
     async def link(self) -> tuple[str, bytes] | None:
         """Address and key of the short way for emitters on this host."""
-        self._loop = asyncio.get_running_loop()
+        self._begin()
         return self._spooling.link.place
 
     async def artifact(self, date: str, sha256: str, data: bytes) -> None:
@@ -128,7 +133,7 @@ class SpoolerActor:
 
     async def open_runs(self) -> list[dict[str, Any]]:
         """State of every run that has not ended."""
-        self._loop = asyncio.get_running_loop()
+        self._begin()
         return [_public(view) for view in list(self._spooling.views.values()) if not view["ended"]]
 
     async def watch(self, cursor: tuple[str, int] | None) -> tuple[tuple[str, int], list[dict[str, Any]]]:
@@ -148,12 +153,12 @@ class SpoolerActor:
         return (self._incarnation, self._changed_n), [_public(view) for view in list(self._changes)[skip:]]
 
     async def wait_end(self, run_id: str, timeout_s: float) -> dict[str, Any] | None:
-        """State of a run once it has ended; None when it has not within `timeout_s` or is not known here."""
+        """State of a run once it has ended, None if not yet; ``{"unknown": True}`` where only the log may know."""
         end = time.monotonic() + timeout_s
         while True:
             view = self._spooling.views.get(run_id)
             if view is None or view["ended"]:
-                return _public(view) if view else None
+                return _public(view) if view else {"unknown": True}
             if time.monotonic() >= end:
                 return None
             await self._changed(run_id, end - time.monotonic())
@@ -175,6 +180,8 @@ class SpoolerActor:
                     if held["token"] not in self._secret_answers:
                         return None  # this actor was restarted since, and secrets are kept nowhere
                     held["result"] = self._secret_answers[held["token"]]
+                else:
+                    held["result"] = json.loads(held["result"])
                 return dumps(held)
             if lid not in view["locks"]:
                 return None
@@ -188,6 +195,7 @@ class SpoolerActor:
         by: str,
         more: dict[str, Any] | None = None,
         secret: str | None = None,
+        token: str | None = None,
     ) -> None:
         """Close a lock with an answer (JSON text).
 
@@ -199,6 +207,8 @@ class SpoolerActor:
             Further facts for the lease.
         secret
             The answer with its secrets, for the flow only; `result` is what the log holds.
+        token
+            Drawn by the caller: Ray repeats a call whose answer was lost, and the same token is the same answer.
 
         Raises
         ------
@@ -208,17 +218,17 @@ class SpoolerActor:
         view = self._spooling.views.get(run_id)
         if view is None or view["ended"]:
             raise LockClosed(f"run {run_id} has ended; its locks are closed")
-        token = secrets.token_hex(8)
+        token = token or secrets.token_hex(8)
         payload = {**(more or {}), "lid": lid, "result": json.loads(result), "by": by, "token": token}
         if secret is not None:
             payload["masked"] = True
             self._secret_answers[token] = json.loads(secret)
         ack = await self._lease(run_id, view["attempt"], payload)
-        if ack.refused is None:
-            return
-        self._secret_answers.pop(token, None)
         view = self._spooling.views[run_id]
         held = view["answers"].get(lid)
+        if ack.refused is None or (held is not None and held.get("token") == token):
+            return
+        self._secret_answers.pop(token, None)
         if held is None:
             raise LockClosed(f"run {run_id} has no lock {lid}; its open locks: {', '.join(view['locks']) or 'none'}")
         who = "it expired" if held.get("expired") else f"{held.get('by')} answered it first"
@@ -250,6 +260,8 @@ class SpoolerActor:
                     lease = self._lease(view["run_id"], view["attempt"], {"lid": lid, "expired": True, "result": None})
                     self._tasks.add(task := self._loop.create_task(lease))
                     task.add_done_callback(self._tasks.discard)
+        # again, should a clock have been set back meanwhile; the leases themselves lead there sooner
+        self._expiry = self._loop.call_later(1.0, self._schedule_expiry)
 
     # -- for people and readers elsewhere ---------------------------------------------
 

@@ -112,6 +112,14 @@ class Spooling:
     # -- the writing thread -----------------------------------------------------------
 
     def _serve(self) -> None:
+        try:
+            self._work()
+        except BaseException:
+            # without this thread nothing is ever written again: Ray makes a new process, which recovers
+            logger.exception("the writing thread of log %s failed", self.layout.root)
+            os._exit(1)
+
+    def _work(self) -> None:
         compacted = 0.0
         while not self._closing:
             try:
@@ -144,6 +152,14 @@ class Spooling:
                     logger.error("%s; emitters wait until there is room", error)
                 self.trouble = str(error)
                 time.sleep(_RETRY_S)
+            except Exception as error:  # one batch that nobody foresaw must not stop all the others
+                logger.exception("a group of %d batches", len(group))
+                if len(group) == 1:
+                    acks = [Ack(refused=f"the batch cannot be written: {error!r}")]
+                    break
+                for one in group:
+                    self._commit([one])
+                return
         self.trouble = None
         self._batches += len(group)
         changes = self._publish()
@@ -152,7 +168,8 @@ class Spooling:
             if isinstance(reply, asyncio.Future):
                 waiting.append((reply, ack))
             else:
-                reply(ack)
+                with contextlib.suppress(Exception):  # an emitter that is gone has no say in who else gets an answer
+                    reply(ack)
         if waiting or changes:
             self._tell(waiting, changes)
 
@@ -173,6 +190,10 @@ class Spooling:
             self.writer.rotate()
         except LogError as error:
             self.trouble = str(error)
+            return
+        except Exception as error:  # the segment goes on growing; what it holds is safe
+            logger.exception("segments of log %s", self.layout.root)
+            self.trouble = f"no new segment can be opened: {error!r}"
             return
         threading.Thread(target=self._seal, name="seal", daemon=True).start()
 

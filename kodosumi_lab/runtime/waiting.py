@@ -46,7 +46,7 @@ def parked(run_id: str) -> Iterator[None]:
 
 
 def wait_inside(run_id: str, timeout_s: float | None) -> bool:
-    """Inside a flow: wait for a run's end and answer True. Elsewhere: answer False at once.
+    """Inside a flow: wait for a run's end and answer True. Elsewhere, or of a run of another cluster: False at once.
 
     Raises
     ------
@@ -65,8 +65,9 @@ def wait_inside(run_id: str, timeout_s: float | None) -> bool:
         left = _ROUND_S if end is None else min(_ROUND_S, end - time.monotonic())
         if left <= 0:
             raise WaitTimeout(f"run {run_id} has not ended within {timeout_s:g} s; it goes on")
-        if ray.get(spooler.wait_end.remote(run_id, left)):
-            return True
+        answer = ray.get(spooler.wait_end.remote(run_id, left))
+        if answer:
+            return "unknown" not in answer
 
 
 async def await_inside(run_id: str) -> bool:
@@ -78,6 +79,7 @@ async def await_inside(run_id: str) -> bool:
     from kodosumi_lab.runtime import cluster
 
     spooler = (await asyncio.to_thread(cluster.connection)).spooler
-    while not await asyncio.to_thread(ray.get, spooler.wait_end.remote(run_id, _ROUND_S)):
-        pass
-    return True
+    answer = None
+    while not answer:
+        answer = await asyncio.to_thread(ray.get, spooler.wait_end.remote(run_id, _ROUND_S))
+    return "unknown" not in answer

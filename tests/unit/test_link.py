@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import threading
 import time
+import warnings
 from multiprocessing import AuthenticationError
 
 import pytest
 
-from kodosumi_lab.runtime import link as link_module
+from kodosumi_lab.runtime import home
 from kodosumi_lab.runtime.link import BROKEN, Link, LinkServer
 from kodosumi_lab.runtime.log import Ack
+from kodosumi_lab.runtime.sender import SpoolerSender
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 
@@ -92,9 +95,21 @@ def test_a_server_killed_before_it_answers_breaks_the_call():
     assert process.exitcode == 9
 
 
-def test_a_forked_child_leaves_its_parents_socket_alone(served, monkeypatch):
-    server, _ = served
-    link = Link(*server.place)
-    assert link.usable
-    monkeypatch.setattr(link_module.os, "getpid", lambda: -1)
-    assert not link.usable
+def test_a_forked_child_has_a_way_of_its_own(served):
+    """The lock of the sender is held when the process is forked, as by a thread in the middle of a batch."""
+    server, got = served
+    sender = SpoolerSender(None, {"log_dir": "x", "namespace": "x"})
+    sender._place, sender._look, sender._link = server.place, False, Link(*server.place)
+    try:
+        with sender._one, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # forking beside threads: what this is about
+            child = os.fork()
+            if child == 0:
+                with contextlib.suppress(BaseException):
+                    os._exit(0 if sender.append(RUN, 1, 8, 0, b"from the child") == (None, 0) else 1)
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        home.set_home(None)
+    assert sender.append(RUN, 1, 9, 0, b"from the parent") == (None, 0)
+    assert [bytes(batch[4]) for batch in got] == [b"from the child", b"from the parent"]

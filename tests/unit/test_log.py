@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,29 @@ def test_only_the_first_lease_closes_a_lock(writer):
     )
     assert [ack.refused for ack in acks] == [None, "lock l1 is not open"]
     assert writer.runs[run].answers["l1"]["by"] == "ann"
+
+
+def test_an_answer_of_any_depth_neither_stops_the_log_nor_its_reopening(writer, tmp_path):
+    run = new_run()
+    emitter = Emitter(run, 1)
+    emitter.send(writer, meta(), row("lock", {"lid": "l1", "name": [["odd"]]}))
+    deep: Any = []
+    for _ in range(600):
+        deep = [deep]
+    emitter.send(writer, row("lease", {"lid": "l1", "by": "ann", "result": deep}))
+    writer.rotate()
+    writer.commit([emitter.batch(*lines("on it goes"))])
+    writer._segment.close()
+    again = writer_of(tmp_path)
+    assert json.loads(again.runs[run].answers["l1"]["result"]) == deep
+    again.close()
+
+
+def test_a_refused_batch_that_comes_again_is_refused_again(writer):
+    run = new_run()
+    Emitter(run, 1).send(writer, meta(), status("finished"))
+    late = Emitter(run, 2).batch(*lines("x"), status("error"))
+    assert [writer.commit([late])[0].refused for _ in range(2)] == ["the run has ended as finished"] * 2
 
 
 def test_a_status_that_does_not_exist_is_refused(writer):
