@@ -57,6 +57,10 @@ class RemoteLog(EventLog):
         place: int | None = self._ask("place", run_id)
         return place
 
+    def delete(self, run_id: str, by: str) -> None:
+        """Leave a run out from now on."""
+        self._ask("delete", run_id, by)
+
     def artifact(self, reference: dict[str, Any]) -> str:
         """Text of a payload that is kept beside the log."""
         return str(self._ask("artifact", reference))

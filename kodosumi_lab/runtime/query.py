@@ -279,6 +279,10 @@ class EventLog:
         found = self._runs().filter(pl.col("run_id") == run_id)["place"]
         return found[0] if len(found) else None
 
+    def delete(self, run_id: str, by: str) -> None:
+        """Leave a run out from now on, see :class:`kodosumi_lab.runtime.tombstones.Tombstones`."""
+        self.tombstones.add(run_id, by)
+
     def artifact(self, reference: dict[str, Any]) -> str:
         """Text of a payload that is kept beside the log.
 

@@ -385,7 +385,7 @@ class Run:
         if status not in TERMINAL:
             raise RunOpen(f"run {self.id} is {status}; only a run that has ended can be deleted, so cancel it first")
         try:
-            self._log.tombstones.add(self.id, by or getpass.getuser())
+            self._log.delete(self.id, by or getpass.getuser())
         except OSError as error:
             raise LogError(f"run {self.id} cannot be deleted: {error.strerror or error}: {self.log_dir}") from error
 
