@@ -16,6 +16,14 @@ pytestmark = pytest.mark.ray
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 
+#: What the cells of a notebook show when it does what it tells of.
+SHOWN = {
+    "02_progress": ["4 of 4: asyncio is read", "reader: read took", "functions in email", "judge: rank took"],
+    "03_ask": ["'awaiting'", "['is 481; expected at most 480']", "'decision': 'return'", "ada: {"],
+    "06_api": ["http://127.0.0.1:", "prime_gaps", "finished", "'tasks'", "(422,"],
+}
+
+
 @pytest.fixture
 def kernel_env(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a kernel what it needs to join the session's Ray and log."""
@@ -52,7 +60,8 @@ def test_a_notebook_is_stored_without_outputs_and_valid(path: Path) -> None:
 @pytest.mark.usefixtures("kernel_env")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_beside_its_file(path: Path) -> None:
-    executed(path, path.parent)
+    text = shown(executed(path, path.parent))
+    assert [words for words in SHOWN.get(path.stem, []) if words not in text] == []
 
 
 @pytest.mark.usefixtures("kernel_env")

@@ -1,1 +1,1 @@
-"""Three flows that need no network: prime gaps, a table's profile, research in Python's own documentation."""
+"""Flows that need no network: prime gaps, a table's profile, research in Python's own documentation, a review."""
