@@ -9,10 +9,10 @@ RUN := .venv/bin
 export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE ?= copy
 
-.PHONY: help env lab test quick check format soak bench down clean chromium
+.PHONY: help env lab test test-integrations quick check format soak bench down clean chromium
 
 help:  ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 .venv-tools/bin/uv:
 	$(PYTHON) -m venv .venv-tools
@@ -34,6 +34,16 @@ down:  ## end the background Ray of `make lab`
 test: env  ## the whole suite
 	$(RUN)/python -m pytest
 
+.venv-integrations/.ready: pyproject.toml tests/integrations/requirements.txt $(filter .venv-tools/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python 3.11 .venv-integrations
+	$(UV) pip sync --quiet --python .venv-integrations tests/integrations/requirements.txt
+	$(UV) pip install --quiet --python .venv-integrations --no-deps --editable .
+	@touch .venv-integrations/.ready
+
+# Other people's packages warn as they like: ours are held to that by `make test`.
+test-integrations: .venv-integrations/.ready  ## flows with CrewAI and LangGraph, in an environment of their own
+	.venv-integrations/bin/python -m pytest tests/integrations -W default
+
 quick: env  ## what needs no Ray, in under two minutes
 	$(RUN)/python -m pytest -m "not ray and not slow"
 
@@ -53,4 +63,4 @@ bench: env  ## all benchmarks; writes benchmarks/RESULTS.md
 	$(RUN)/python -m benchmarks
 
 clean:  ## remove what the commands above have made
-	rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.forms import InputModel, Inputs, Model
     from kodosumi_lab.runtime.run import Run
 
-__all__ = ["Flow", "Options", "entrypoint_of", "find", "flow", "is_crew", "load", "registered"]
+__all__ = ["Flow", "Options", "entrypoint_of", "find", "flow", "is_crew", "is_graph", "load", "registered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Flow:
     name : str
         How people and the log call it.
     target : object
-        The entrypoint: a function, a class or an object with ``kickoff_async``.
+        The entrypoint: a function, a class or an object with ``kickoff_async``, a compiled graph.
     options : Options
         See there.
     """
@@ -98,14 +98,16 @@ class Flow:
     def __init__(
         self, target: Any, *, name: str | None = None, options: Options | None = None, form: Model | None = None
     ) -> None:
-        if not callable(target) and not is_crew(target):
+        carried = is_crew(target) or is_graph(target)
+        if not callable(target) and not carried:
             raise FlowError(
-                f"a {type(target).__name__} cannot be a flow; expected a function, or a class or an object "
-                "with kickoff_async"
+                f"a {type(target).__name__} cannot be a flow; expected a function, a class or an object "
+                "with kickoff_async, or a compiled LangGraph graph"
             )
         self.target = target
-        self.name = name or getattr(target, "__name__", None) or type(target).__name__
-        doc = inspect.getdoc(target) if not is_crew(target) else ""
+        called = getattr(target, "name" if is_graph(target) else "__name__", None)
+        self.name = name or called or type(target).__name__
+        doc = "" if carried else inspect.getdoc(target)
         options = options or Options()
         if not options.summary and doc:
             options = dataclasses.replace(options, summary=doc.partition("\n")[0])
@@ -144,7 +146,7 @@ class Flow:
     def entry(self) -> Callable[..., Any]:
         """The callable that takes the inputs."""
         target = self.target
-        if is_crew(target):
+        if is_crew(target) or is_graph(target):
             return _kickoff
         return target  # type: ignore[no-any-return]
 
@@ -228,8 +230,13 @@ def is_crew(target: Any) -> bool:
     return hasattr(target, "kickoff_async") or bool(getattr(target, "is_crew_class", False))
 
 
+def is_graph(target: Any) -> bool:
+    """Whether it is a graph that LangGraph has compiled."""
+    return hasattr(target, "checkpointer") and hasattr(target, "astream") and not inspect.isclass(target)
+
+
 async def _kickoff(inputs: dict[str, Any]) -> Any:
-    raise NotImplementedError("stands for an object's kickoff_async(inputs=…)")
+    raise NotImplementedError("stands for what takes its inputs as one dict")
 
 
 def _tuples(options: dict[str, Any]) -> dict[str, Any]:
@@ -259,8 +266,9 @@ def flow(target: Any = None, /, *, name: str | None = None, form: Model | None =
     Parameters
     ----------
     target
-        A function (sync, async, generator or async generator), or a class or an object
-        with ``kickoff_async(inputs=…)``.
+        A function (sync, async, generator or async generator), a class or an object with
+        ``kickoff_async(inputs=…)`` such as a CrewAI crew, or a compiled LangGraph graph, whose
+        nodes become spans and whose interrupts become locks.
     name
         How people and the log call it; the function's name by default.
     form

@@ -19,7 +19,7 @@ from kodosumi_lab.errors import ClusterError, FlowError, InputsError
 from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.forms.secrets import step
-from kodosumi_lab.runtime import cluster, console, home
+from kodosumi_lab.runtime import cluster, console, graph, home
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
@@ -244,6 +244,7 @@ def _code(flow: Flow) -> dict[str, Any]:
         return {"import": path}
     import ray
 
+    graph.send_by_builder(flow.target)
     try:
         return {"pickle": ray.cloudpickle.dumps(flow)}  # type: ignore[no-untyped-call]
     except Exception as error:  # whatever an object's own pickling raises

@@ -30,9 +30,9 @@ import ray
 
 from kodosumi_lab.errors import KodosumiLabError, RunClosed
 from kodosumi_lab.events import dumps, encode
-from kodosumi_lab.flow import Flow, is_crew, load
+from kodosumi_lab.flow import Flow, is_crew, is_graph, load
 from kodosumi_lab.forms import Inputs
-from kodosumi_lab.runtime import console, crew
+from kodosumi_lab.runtime import console, crew, graph
 from kodosumi_lab.runtime.sender import SpoolerSender
 from kodosumi_lab.runtime.sent import Sent
 from kodosumi_lab.runtime.tracer import Tracer, open_stream
@@ -226,6 +226,8 @@ class RunnerActor:
         arguments = flow.inputs.arguments(Inputs(job["inputs"], job["secrets"]))
         if is_crew(target):
             return self._in_loop(lambda: crew.kickoff(target, arguments["inputs"], tracer))
+        if is_graph(target):
+            return self._in_loop(lambda: graph.invoke(target, arguments["inputs"], tracer))
         if "tracer" in inspect.signature(target).parameters:
             arguments["tracer"] = tracer
         if inspect.isasyncgenfunction(target):

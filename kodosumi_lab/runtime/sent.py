@@ -20,9 +20,10 @@ from typing import Any
 
 from kodosumi_lab.errors import InputsError
 from kodosumi_lab.events import dumps
-from kodosumi_lab.flow import Flow, entrypoint_of, find, is_crew
+from kodosumi_lab.flow import Flow, entrypoint_of, find, is_crew, is_graph
 from kodosumi_lab.forms import SECRET, Inputs
 from kodosumi_lab.forms.secrets import mask, step, unmask
+from kodosumi_lab.runtime import graph
 
 __all__ = ["Sent", "pack"]
 
@@ -80,9 +81,10 @@ class Sent:
             given[name] = _Filling(io.BytesIO(data), hidden).load()
         if self.bare:
             given = given["inputs"]
-        if isinstance(self._found, Flow) and not is_crew(self._found.target):
+        whole = is_crew(self.target) or is_graph(self.target)
+        if isinstance(self._found, Flow) and not whole:
             return self._typed(self._found, given)
-        return {"inputs": given} if is_crew(self.target) or "inputs" in _parameters(self.target) else {}
+        return {"inputs": given} if whole or "inputs" in _parameters(self.target) else {}
 
     def _typed(self, flow: Flow, given: Any) -> dict[str, Any]:
         if hasattr(type(given), "model_fields"):
@@ -140,6 +142,7 @@ def pack(entry: Any, inputs: Any, secrets: Iterable[str] = ()) -> tuple[dict[str
         return {"import": sent.entry, "sent": "bare" if bare else "fields"}, checked, []
     import ray
 
+    graph.send_by_builder(entry.target if isinstance(entry, Flow) else entry)
     return {"pickle": ray.cloudpickle.dumps(sent)}, checked, opaque  # type: ignore[no-untyped-call]
 
 

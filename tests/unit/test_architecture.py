@@ -50,7 +50,7 @@ ROWS = [
         "runtime.desk",
     ],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs", "response"],
-    ["runtime.sent", "runtime.crew", "runtime.services"],
+    ["runtime.sent", "runtime.crew", "runtime.graph", "runtime.services"],
     ["runtime.spooling"],
     [
         "runtime.sender",
