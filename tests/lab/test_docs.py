@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apikit import serving
 
 import kodosumi_lab as kl
+from kodosumi_lab.api.app import create_app
+from kodosumi_lab.settings import load
 
 pytestmark = pytest.mark.ray
 
@@ -29,20 +32,10 @@ def run_python(path: str, space: dict[str, Any]) -> None:
     exec(compile(source, path, "exec"), space)
 
 
-def test_the_python_of_the_readme_runs(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    space: dict[str, Any] = {"__name__": "readme"}
-    run_python("README.md", space)
-    assert space["run"].result() == {"words": 3}
-    shown = capsys.readouterr().out
-    assert "mood: is no input of this flow" in shown
-    assert "text: Input should be a valid string" in shown
-
-
-def test_the_commands_of_the_readme_run(lab: Any) -> None:
+def run_console(lab: Any, console: str) -> int:
+    """Run the commands of a block; how many there were."""
     environment = {**os.environ, "RAY_ADDRESS": lab.home.address, "KODOSUMI_LAB_LOG_DIR": str(lab.log_dir)}
-    [console] = blocks("README.md", "console")
     commands = [line[2:] for line in console.splitlines() if line.startswith("$ ")]
-    assert len(commands) >= 4
     for command in commands:
         program, *arguments = shlex.split(command)
         done = subprocess.run(
@@ -56,6 +49,21 @@ def test_the_commands_of_the_readme_run(lab: Any) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), command
+    return len(commands)
+
+
+def test_the_python_of_the_readme_runs(lab: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    space: dict[str, Any] = {"__name__": "readme"}
+    run_python("README.md", space)
+    assert space["run"].result() == {"words": 3}
+    shown = capsys.readouterr().out
+    assert "mood: is no input of this flow" in shown
+    assert "text: Input should be a valid string" in shown
+
+
+def test_the_commands_of_the_readme_run(lab: Any) -> None:
+    [console] = blocks("README.md", "console")
+    assert run_console(lab, console) >= 4
 
 
 def test_the_guide_to_flows_runs(lab: Any) -> None:
@@ -65,6 +73,21 @@ def test_the_guide_to_flows_runs(lab: Any) -> None:
 def test_the_guide_to_files_runs(lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_python("docs/files.md", {"__name__": "guide"})
+
+
+def test_the_guide_to_locks_runs(lab: Any) -> None:
+    text = (ROOT / "docs/locks.md").read_text()
+    app = create_app(settings=load(log_dir=Path(lab.log_dir)))
+    with serving(app) as url:
+        space: dict[str, Any] = {"__name__": "guide", "URL": url, "TOKEN_FILE": app.state.token_file}
+        steps = re.findall(r"^```(python|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        assert [language for language, _ in steps].count("console") == 1
+        for language, source in steps:
+            if language == "python":
+                exec(compile(source, "docs/locks.md", "exec", dont_inherit=True), space)
+            else:
+                run_console(lab, source.replace("5f2c81d0", space["run"].id))
+        space["client"].close()
 
 
 def test_the_log_is_read_with_nothing_of_ours(lab: Any, tmp_path: Path) -> None:
