@@ -51,7 +51,9 @@ ARROW = "application/vnd.apache.arrow.stream"
 FLOWS = {
     **dict.fromkeys(("name", "summary", "description"), pl.String()),
     "tags": pl.List(pl.String()),
-    **dict.fromkeys(("author", "version", "entrypoint", "source"), pl.String()),
+    **dict.fromkeys(
+        ("author", "organization", "version", "entrypoint", "url", "source", "kind", "state", "reason"), pl.String()
+    ),
 }
 _TYPE = "urn:kodosumi-lab:problem:"
 _SIMPLE: dict[str, type[KodosumiLabError]] = {

@@ -42,6 +42,7 @@ _BATCH = re.compile(r"[0-9a-f]{32}")
 _UPLOAD = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})")
 _CHUNK = re.compile(r"\d{8}")
 _RECORD = "complete.json"
+_OWNER = "owner.json"
 _SHOWN = 10
 # Looking for what has expired costs a glance at every upload, so not each batch begins with it.
 _SWEEP_S = 600.0
@@ -152,12 +153,25 @@ class Uploads:
 
     # -- announcing -------------------------------------------------------------------
 
-    def init_batch(self) -> str:
-        """Begin a batch; its id."""
+    def init_batch(self, owner: str | None = None) -> str:
+        """Begin a batch, of somebody where it matters whose it is; its id."""
         self.sweep()
         batch_id = secrets.token_hex(16)
         self._disk.mkdir(self._root / batch_id)
+        if owner is not None:
+            self._write_json(self._root / batch_id / _OWNER, {"owner": owner})
         return batch_id
+
+    def owner_of(self, batch_id: str) -> str | None:
+        """Who began a batch, where that was said.
+
+        Raises
+        ------
+        UploadNotFound
+            No such batch.
+        """
+        found = _read_json(self._batch(batch_id) / _OWNER)
+        return str(found["owner"]) if found is not None else None
 
     def init(self, filename: str, total_chunks: int, batch_id: str | None = None) -> str:
         """Announce a file; its upload id.
