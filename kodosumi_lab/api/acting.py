@@ -218,7 +218,7 @@ def start(
     with gateway.keys.held(user.name, key, body) as run_id:
         try:
             gateway.log.run(run_id)
-        except RunNotFound:
+        except (RunNotFound, ValueError):  # a service's ids may be of another kind
             if gateway.keys.settled(user.name, key):
                 told = f"run {run_id} was started under this key by a service that writes to another log"
                 raise Refused(409, "elsewhere", told, run_id=run_id) from None

@@ -213,6 +213,13 @@ def list_files(
         raise _missing(run_id, path) from None
 
 
+@router.delete("/runs/{run_id}/files", status_code=204)
+def clear_files(run_id: str, gateway: GatewayOf, user: Launcher) -> None:
+    """Remove all files of the run; its events stay."""
+    gateway.row(run_id, user)
+    gateway.desk.clear(run_id)
+
+
 @router.get("/runs/{run_id}/files/{path:path}", response_class=FileResponse, responses=_CONTENT)
 def get_file(run_id: str, path: str, gateway: GatewayOf, user: CurrentUser) -> Any:
     """A file, or with `Range` a part of it; a folder as a list."""

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -33,6 +34,8 @@ _START = "import sys; sys.path.append({root!r}); from kodosumi_lab.runtime.besid
 # A module may import a large library for the first time.
 _TIMEOUT_S = 60.0
 _IDLE_S = 300.0
+# File systems keep times of change as coarsely as this.
+_UNSURE_S = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,8 +175,13 @@ def main(fd: int) -> None:
             now = home.own_modules()
             if any(now.get(path) != mtime for path, mtime in seen.items()):
                 break  # without an answer: a new process gives it
-            line.send_bytes(json.dumps(_reply(question)).encode())
-            seen = {**home.own_modules(), **seen}
+            began = time.time()
+            reply = json.dumps(_reply(question)).encode()
+            new = {path: mtime for path, mtime in home.own_modules().items() if path not in seen}
+            line.send_bytes(reply)
+            if any(mtime > began - _UNSURE_S for mtime in new.values()):
+                break  # edited while it was imported: which version that was cannot be told
+            seen |= new
     except (EOFError, OSError):
         pass
     os._exit(0)
