@@ -27,7 +27,7 @@ class Source(BaseModel):
 
     source: str
     kind: str = Field(description="module, openapi, routes")
-    state: str = Field(description="ok; stale: its flows are kept, but it cannot be read any more; failed")
+    state: str = Field(description="ok; stale: its flows are kept, but it cannot be read any more; failed; unread")
     failed: dict[str, str] = Field(description="what could not be read (the source, or a part of it), and why")
     flows: list[str]
     registered: str | None

@@ -135,7 +135,7 @@ class Register:
         """What is registered: ``source, kind, state, failed`` (reasons by part), ``flows`` (names) and times.
 
         The state is ``ok``; ``stale`` where flows are kept of what cannot be read any more; ``failed``
-        where something cannot be read and never was.
+        where something cannot be read and never was; ``unread`` until it was read first.
         """
         return [_source(name, entry) for name, entry in sorted(self.load()["sources"].items())]
 
@@ -314,10 +314,11 @@ def _row_here(flow: Flow) -> _Row:
 
 def _source(name: str, entry: dict[str, Any]) -> _Row:
     stale = any(flow.get("stale") for flow in entry["flows"])
+    state = "stale" if stale else "failed" if entry["failed"] else "ok"
     return {
         "source": name,
         "kind": entry["kind"],
-        "state": "stale" if stale else "failed" if entry["failed"] else "ok",
+        "state": state if entry["refreshed"] else "unread",
         "failed": entry["failed"],
         "flows": [flow["name"] for flow in entry["flows"]],
         "registered": entry.get("registered"),
