@@ -179,7 +179,10 @@ def complete(fid: str, batch_id: str, root: Root, gateway: GatewayOf, user: Laun
     """Give the files of a batch to a run. A launch that names the batch has done so already; again is no error."""
     gateway.row(fid, user)
     gateway.claim([batch_id], user)
+    again = gateway.desk.uploads.is_complete(batch_id)
     found = gateway.desk.complete(fid, batch_id, root)
+    if not again:
+        gateway.tell(fid, found)
     return Completed(batch_id=batch_id, files=[File(**info) for info in found])
 
 
@@ -245,7 +248,9 @@ async def put_file(run_id: str, path: str, request: Request, gateway: GatewayOf,
 
     def keep() -> File:
         gateway.row(run_id, user)
-        return File(**gateway.desk.run(run_id).write(path, data))
+        info = gateway.desk.run(run_id).write(path, data)
+        gateway.tell(run_id, [info])
+        return File(**info)
 
     return await run_in_threadpool(keep)
 

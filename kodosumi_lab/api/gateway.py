@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -26,10 +27,13 @@ from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, Upl
 from kodosumi_lab.events import decode
 from kodosumi_lab.runtime import cluster
 from kodosumi_lab.runtime.desk import Desk
-from kodosumi_lab.runtime.files import Limits
+from kodosumi_lab.runtime.files import FileInfo, Limits
 from kodosumi_lab.runtime.query import EventLog
 from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.run_files import tell
 from kodosumi_lab.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -150,6 +154,13 @@ class Gateway:
         for batch_id in batches:
             if self.desk.uploads.owner_of(batch_id) != user.name:
                 raise UploadNotFound(f"there is no batch {batch_id[:80]!r} that {user.name} began; upload again")
+
+    def tell(self, run_id: str, infos: list[FileInfo]) -> None:
+        """Have an ``upload`` event say that a run was given files, where this process is on the cluster."""
+        try:
+            _asked(tell, str(self.log.root), run_id, infos)
+        except ClusterError:
+            logger.warning("no event says that run %s was given files", run_id, exc_info=True)
 
     def row(self, run_id: str, user: User) -> dict[str, Any]:
         """Index row of a run that the user may see.

@@ -205,6 +205,16 @@ class Uploads:
         self._write_json(folder / "upload.json", {"filename": name, "total_chunks": total_chunks, "n": time.time_ns()})
         return f"{batch_id}-{suffix}"
 
+    def is_complete(self, batch_id: str) -> bool:
+        """Whether a batch went to a run already.
+
+        Raises
+        ------
+        UploadNotFound
+            No such batch.
+        """
+        return (self._batch(batch_id) / _RECORD).exists()
+
     @staticmethod
     def batch_of(upload_id: str) -> str:
         """Batch that an upload belongs to.
@@ -425,7 +435,7 @@ class Uploads:
         return folder
 
     def _open_batch(self, batch_id: str) -> None:
-        if (self._batch(batch_id) / _RECORD).exists():
+        if self.is_complete(batch_id):
             raise UploadError(f"batch {batch_id} is complete; begin another one")
 
     def _upload(self, upload_id: str) -> _Upload:
