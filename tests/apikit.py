@@ -74,7 +74,7 @@ class Api:
         headers = dict(options.pop("headers", {}))
         if as_ is not None:
             headers["authorization"] = f"Bearer {self.tokens[as_]}"
-        url = path if path.startswith(("/metrics", "/mcp", "/api/", "/openapi")) else f"/api/v1{path}"
+        url = path if path.startswith(("/metrics", "/mcp", "/api/", "/openapi", "/files/")) else f"/api/v1{path}"
 
         async def one() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

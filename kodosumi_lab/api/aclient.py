@@ -6,23 +6,27 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import polars as pl
 
 from kodosumi_lab.api import wire
+from kodosumi_lab.api.carrying import GatewayDesk, RemoteFiles, with_files
 from kodosumi_lab.errors import WaitTimeout
 from kodosumi_lab.events import TERMINAL, decode, dumps
+from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.follow import Event
 from kodosumi_lab.runtime.run import console_text, failure_of
 
 __all__ = ["AsyncClient", "AsyncRun"]
 
 _TRIES = 4
+_T = TypeVar("_T")
 
 
 class AsyncClient:
@@ -59,23 +63,37 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"<AsyncClient {self.url}>"
 
-    async def flows(self) -> pl.DataFrame:
+    async def flows(self, search: str | None = None) -> pl.DataFrame:
         """All flows; see :meth:`Client.flows`."""
-        return pl.DataFrame((await self._get("/flows")).json(), schema=wire.FLOWS)
+        found = await self._get("/flows", wire.query_of({"search": search}))
+        return pl.DataFrame(found.json(), schema=wire.FLOWS)
 
     async def flow(self, name: str) -> dict[str, Any]:
         """One flow, with the JSON schema of its inputs as ``schema``."""
-        return dict((await self._get(f"/flows/{name}")).json())
+        return dict((await self._get(f"/flows/{quote(name)}")).json())
 
     async def launch(self, flow: str, /, *, idempotency_key: str | None = None, **inputs: Any) -> AsyncRun:
         """Start a run; see :meth:`Client.launch`."""
-        return await self._started(f"/flows/{flow}/launch", inputs, idempotency_key)
+        given, batches = await self._filing(lambda desk: with_files(desk, flow, inputs))
+        return await self._started(f"/flows/{quote(flow)}/launch", given, idempotency_key, batches)
 
-    async def _started(self, path: str, inputs: dict[str, Any], key: str | None) -> AsyncRun:
+    async def _filing(self, work: Callable[[GatewayDesk], _T]) -> _T:
+        """Work with files, in a thread: disks block."""
+
+        def begin() -> _T:
+            http = self._http
+            with httpx.Client(base_url=http.base_url, headers=http.headers, timeout=http.timeout) as client:
+                return work(GatewayDesk(self.url, client))
+
+        return await asyncio.to_thread(begin)
+
+    async def _started(
+        self, path: str, inputs: dict[str, Any], key: str | None, batches: list[str] | None = None
+    ) -> AsyncRun:
         headers = {"idempotency-key": key or str(uuid.uuid4()), "content-type": "application/json"}
         for tries in range(_TRIES):
             try:
-                answer = await self._http.post(path, content=wire.body_of(inputs), headers=headers)
+                answer = await self._http.post(path, content=wire.body_of(inputs, batches), headers=headers)
                 return self.handle(wire.check(answer).json()["run_id"])
             except httpx.TransportError as error:
                 if tries == _TRIES - 1:
@@ -158,6 +176,18 @@ class AsyncRun:
     async def row(self) -> dict[str, Any]:
         """How it stands: a row of the run list with ``meta`` and ``inputs``."""
         return wire.row_of((await self._client._get(f"/runs/{self.id}")).json())
+
+    async def files(self, path: str = "") -> list[FileInfo]:
+        """Its files at or below a path."""
+        return await self._client._filing(lambda desk: desk.ls(self.id, path))
+
+    async def download(self, to: str | Path, path: str = "") -> list[Path]:
+        """Copy a file, or all of a folder, below the local folder `to`; where they are then."""
+        return await self._client._filing(lambda desk: RemoteFiles(self.id, desk).download(to, path))
+
+    async def upload(self, files: Any, *, root: str = "in") -> list[FileInfo]:
+        """Give files to the run; what it then has of them."""
+        return await self._client._filing(lambda desk: RemoteFiles(self.id, desk).upload(files, root=root))
 
     async def status(self) -> str:
         """``starting, running, awaiting``, or how it ended."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kodosumi_lab.api.gateway import Gateway, GatewayOf
@@ -13,8 +14,16 @@ from kodosumi_lab.api.guard import CurrentUser, Launcher
 from kodosumi_lab.api.identity import Role, User
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.api.reading import RunRow, run_row
-from kodosumi_lab.errors import FlowError, InputsError, LockClosed, RunNotFound
+from kodosumi_lab.errors import (
+    FlowError,
+    InputsError,
+    LockClosed,
+    RunNotFound,
+    UploadError,
+    UploadNotFound,
+)
 from kodosumi_lab.runtime.launch import Origin, rerun
+from kodosumi_lab.runtime.remote import ForeignRun
 from kodosumi_lab.runtime.run import Run
 
 __all__ = ["answer", "cancel", "launch", "router", "start"]
@@ -37,11 +46,14 @@ class LaunchBody(BaseModel):
 
     inputs: dict[str, Any] = Field(default_factory=dict, description="by name, as the flow's schema says")
     form: dict[str, Any] | None = Field(None, description="instead: what was entered, by element name")
+    batches: list[str] = Field(default_factory=list, max_length=100, description="uploads for the run's in/")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> LaunchBody:
         if self.form is not None and self.inputs:
             raise ValueError("inputs and form are two ways to say the same; give one")
+        if self.form is not None and self.batches:
+            raise ValueError("batches go with inputs; a form names its uploads in its file elements")
         return self
 
 
@@ -90,36 +102,47 @@ class Answered(BaseModel):
     by: str
 
 
+class Elsewhere(BaseModel):
+    """A run that a service has started, but whose events are in its own log."""
+
+    run_id: str
+    flow: str
+    url: str = Field(description="the endpoint that started it")
+    detail: str
+
+
 _CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": RunRow, "description": "It was started before, by the same key"},
+    202: {"model": Elsewhere, "description": "It was started by a service that writes to another log"},
     201: {"headers": {"location": {"schema": {"type": "string"}, "description": "the run"}}},
 }
 
 
-@router.post("/flows/{name}/launch", tags=["flows"], status_code=201, responses=_CREATED)
+@router.post("/flows/{name:path}/launch", tags=["flows"], status_code=201, responses=_CREATED, response_model=RunRow)
 async def launch_flow(
     name: str, body: LaunchBody, gateway: GatewayOf, user: Launcher, response: Response, key: Key = None
-) -> RunRow:
+) -> Any:
     """Start a run. It is in the log when this answers."""
     given, entered = (body.inputs, False) if body.form is None else (body.form, True)
 
-    def begin(origin: Origin) -> Run:
-        return launch(gateway, user, name, given, origin, entered=entered)
+    def begin(origin: Origin) -> Run | ForeignRun:
+        return launch(gateway, user, name, given, origin, entered=entered, batches=body.batches)
 
-    return await gateway.act(_started, gateway, user, key, ["launch", name, entered, given], begin, response)
+    about = ["launch", name, entered, given, *body.batches]
+    return await gateway.act(_started, gateway, user, key, about, begin, response)
 
 
-@router.post("/flows/{name}/validate", tags=["flows"])
+@router.post("/flows/{name:path}/validate", tags=["flows"])
 def validate_flow(name: str, body: LaunchBody, gateway: GatewayOf, user: CurrentUser) -> Valid:
     """Check inputs, or what was entered in the form, without starting anything."""
     gateway.catalogue.check(name, body.inputs if body.form is None else body.form, entered=body.form is not None)
     return Valid()
 
 
-@router.post("/runs/{run_id}/rerun", tags=["runs"], status_code=201, responses=_CREATED)
+@router.post("/runs/{run_id}/rerun", tags=["runs"], status_code=201, responses=_CREATED, response_model=RunRow)
 async def rerun_run(
     run_id: str, gateway: GatewayOf, user: Launcher, response: Response, body: RerunBody | None = None, key: Key = None
-) -> RunRow:
+) -> Any:
     """Start a new run of the same flow with the same inputs, but for those given."""
     changes = body.inputs if body is not None else {}
 
@@ -133,27 +156,48 @@ async def rerun_run(
 
 
 def launch(
-    gateway: Gateway, user: User, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False
-) -> Run:
+    gateway: Gateway,
+    user: User,
+    name: str,
+    inputs: dict[str, Any],
+    origin: Origin,
+    *,
+    entered: bool = False,
+    batches: Sequence[str] = (),
+) -> Run | ForeignRun:
     """Start a run of a flow for a user, within the rate that is allowed.
 
     Raises
     ------
     FlowNotFound, InputsError
         Nothing was started.
+    UploadNotFound
+        A batch is not the user's; nothing was started.
     ClusterError
         There is no cluster, or it does not answer.
     """
-    gateway.catalogue.check(name, inputs, entered=entered)  # what does not fit is told without a cluster
-    gateway.cluster.connection()
+    # what does not fit is told without a cluster
+    named = gateway.catalogue.check(name, inputs, entered=entered)
+    taken = list(dict.fromkeys([*batches, *named]))
+    gateway.claim(taken, user)
+    if gateway.catalogue.needs_cluster(name):
+        gateway.cluster.connection()
     gateway.rate.take(user)
-    return gateway.catalogue.launch(name, inputs, origin, entered=entered)
+    return gateway.catalogue.launch(name, inputs, origin, entered=entered, batches=taken)
 
 
 def _started(
-    gateway: Gateway, user: User, key: str | None, body: Any, begin: Callable[[Origin], Run], response: Response
-) -> RunRow:
+    gateway: Gateway,
+    user: User,
+    key: str | None,
+    body: Any,
+    begin: Callable[[Origin], Run | ForeignRun],
+    response: Response,
+) -> RunRow | JSONResponse:
     run, fresh = start(gateway, user, key, body, begin)
+    if isinstance(run, ForeignRun):
+        told = Elsewhere(run_id=run.id, flow=run.flow.name, url=run.flow.url, detail=repr(run))
+        return JSONResponse(told.model_dump(), 202)
     response.headers["location"] = f"/api/v1/runs/{run.id}"
     if not fresh:
         response.status_code = 200
@@ -161,23 +205,33 @@ def _started(
 
 
 def start(
-    gateway: Gateway, user: User, key: str | None, body: Any, begin: Callable[[Origin], Run], via: str = "http"
-) -> tuple[Run, bool]:
+    gateway: Gateway,
+    user: User,
+    key: str | None,
+    body: Any,
+    begin: Callable[[Origin], Run | ForeignRun],
+    via: str = "http",
+) -> tuple[Run | ForeignRun, bool]:
     """Begin a run, once for each key; whether this call did it."""
     if key is None:
         return begin(Origin(user.name, via)), True
     with gateway.keys.held(user.name, key, body) as run_id:
         try:
             gateway.log.run(run_id)
-        except RunNotFound:
-            pass
+        except (RunNotFound, ValueError):  # a service's ids may be of another kind
+            if gateway.keys.settled(user.name, key):
+                told = f"run {run_id} was started under this key by a service that writes to another log"
+                raise Refused(409, "elsewhere", told, run_id=run_id) from None
         else:
             return Run(run_id, log_dir=gateway.log.root), False
         try:
-            return begin(Origin(user.name, via, run_id)), True
-        except (InputsError, FlowError, RunNotFound, Refused):
+            run = begin(Origin(user.name, via, run_id))
+        except (InputsError, FlowError, RunNotFound, UploadError, UploadNotFound, Refused):
             gateway.keys.forget(user.name, key)
             raise
+        if run.id != run_id:  # a service draws its own ids
+            gateway.keys.settle(user.name, key, run.id)
+        return run, True
 
 
 @router.post("/runs/{run_id}/cancel", tags=["runs"])

@@ -30,6 +30,7 @@ from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.errors import InputsError, KodosumiLabError
 from kodosumi_lab.events import STATUSES, TERMINAL, dumps
 from kodosumi_lab.runtime.launch import Origin
+from kodosumi_lab.runtime.remote import ForeignRun
 
 __all__ = ["Agents"]
 
@@ -172,6 +173,8 @@ class Agents:
                 return acting.launch(gateway, user, flow, arguments, origin)
 
             run, _ = await gateway.act(acting.start, gateway, user, None, None, begin, "mcp")
+            if isinstance(run, ForeignRun):
+                return {"run_id": run.id, "detail": repr(run)}
             end = time.monotonic() + _WAIT_S
             while time.monotonic() < end:
                 row = await asyncio.to_thread(gateway.row, run.id, user)

@@ -20,12 +20,14 @@ from starlette.types import ASGIApp
 
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
-from kodosumi_lab.api import acting, following, health, metrics, problems, reading
+from kodosumi_lab.api import acting, filing, following, health, metrics, problems, reading, registering
 from kodosumi_lab.api.agents import Agents
-from kodosumi_lab.api.catalogue import Catalogue, ProcessCatalogue
+from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
 from kodosumi_lab.api.identity import Identity, TokenFile, from_settings
+from kodosumi_lab.api.mounting import Mounted
+from kodosumi_lab.api.registered import RegisterCatalogue
 from kodosumi_lab.runtime.run import event_log
 from kodosumi_lab.settings import Settings
 
@@ -46,6 +48,7 @@ def create_app(
     settings: Settings | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
     routers: Iterable[APIRouter] = (),
+    url: str = "http://localhost",
 ) -> FastAPI:
     """Make the gateway.
 
@@ -54,7 +57,8 @@ def create_app(
     log_dir
         The event log; the setting's by default.
     flows
-        Modules whose flows can be launched, as ``package.module``; not with `catalogue`.
+        Modules that are imported here so that their flows can be launched, as ``package.module``, beside those of
+        the log's Flow Register and of services among the `mounts`; not with `catalogue`.
     catalogue
         Another provider of flows.
     identity
@@ -68,6 +72,8 @@ def create_app(
         same authentication; the user is in ``request.state.user``.
     routers
         Further routes under ``/api/v1``.
+    url
+        Where others reach this gateway.
 
     Returns
     -------
@@ -84,9 +90,8 @@ def create_app(
     held = settings or settings_module.load(log_dir=log_dir)
     held.log_dir = _as_the_cluster_writes_it(held)
     who = identity or from_settings(held)
-    gateway = Gateway(
-        event_log(held.log_dir), held, catalogue or ProcessCatalogue(flows), Cluster(held.log_dir, address)
-    )  # fmt: skip
+    found = catalogue or RegisterCatalogue(held.log_dir, flows, mounts=mounts, url=url)
+    gateway = Gateway(event_log(held.log_dir), held, found, Cluster(held.log_dir, address))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -110,12 +115,15 @@ def create_app(
     problems.install(app)
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
     app.include_router(health.router, prefix=PREFIX)
-    for router in (reading.router, following.router, acting.router, *routers):
+    for router in (reading.router, following.router, acting.router, registering.router, filing.router, *routers):
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
+    app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(metrics.router, dependencies=documented, responses=problems.RESPONSES)
     app.router.routes.append(Route("/mcp", agents))
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
+        if isinstance(mounted, Mounted):
+            mounted.carrier = app
     app.state.metrics = metrics.Metrics(gateway)
     # the last one added is the first that a request meets
     app.add_middleware(BodyLimit, limit=held.gateway_body_bytes)

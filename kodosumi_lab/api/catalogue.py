@@ -1,9 +1,12 @@
-"""Where the gateway gets its flows from: one protocol, and the flows of this process behind it."""
+"""Where the gateway gets its flows from: one protocol, and the flows of this process behind it.
+
+:mod:`.registered` has those of the Flow Register, too, and is what the gateway takes by default.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +14,7 @@ from kodosumi_lab.errors import FlowError, FlowNotFound
 from kodosumi_lab.flow import Flow, entrypoint_of, registered
 from kodosumi_lab.forms import Inputs
 from kodosumi_lab.runtime.launch import Origin, launch
+from kodosumi_lab.runtime.remote import ForeignRun
 from kodosumi_lab.runtime.run import Run
 
 __all__ = ["Catalogue", "FlowInfo", "ProcessCatalogue"]
@@ -24,10 +28,15 @@ class FlowInfo:
     ----------
     name
         By which it is launched; one word in a path.
-    source
-        Where it was found: a module, a URL.
+    source, kind
+        Where it was found, and what that is: ``process``, ``module``, ``installed``, ``openapi``,
+        ``routes``, or ``mounted`` on this gateway.
     schema
         JSON schema of its inputs.
+    organization, url
+        Of a flow behind an endpoint.
+    state, reason
+        ``ok``, or ``stale`` where its source cannot be read any more, and why.
     """
 
     name: str
@@ -39,13 +48,18 @@ class FlowInfo:
     entrypoint: str | None = None
     source: str = ""
     schema: dict[str, Any] = field(default_factory=dict)
+    kind: str = "process"
+    organization: str = ""
+    url: str | None = None
+    state: str = "ok"
+    reason: str = ""
 
 
 class Catalogue(Protocol):
     """Flows by name. Methods may block: the gateway calls them in threads."""
 
-    def flows(self) -> list[FlowInfo]:
-        """All flows, by name."""
+    def flows(self, search: str | None = None) -> list[FlowInfo]:
+        """All flows, by name; with `search` those in whose texts all of these words occur."""
 
     def get(self, name: str) -> FlowInfo:
         """One flow.
@@ -59,8 +73,13 @@ class Catalogue(Protocol):
     def form(self, name: str) -> list[dict[str, Any]]:
         """The elements of the flow's input form, as plain data."""
 
-    def check(self, name: str, inputs: dict[str, Any], *, entered: bool = False) -> None:
+    def check(self, name: str, inputs: dict[str, Any], *, entered: bool = False) -> list[str]:
         """Whether the inputs fit, where that can be told beforehand; `entered` ones are the values of its form.
+
+        Returns
+        -------
+        list[str]
+            Batches of uploaded files that the form's file elements name.
 
         Raises
         ------
@@ -68,13 +87,27 @@ class Catalogue(Protocol):
             As :meth:`launch`.
         """
 
-    def launch(self, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False) -> Run:
-        """Start a run, with this process on the cluster already.
+    def needs_cluster(self, name: str) -> bool:
+        """Whether launching it takes this process's own connection to the cluster."""
+
+    def launch(
+        self, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False, batches: Sequence[str] = ()
+    ) -> Run | ForeignRun:
+        """Start a run, with this process on the cluster where that is needed.
+
+        Parameters
+        ----------
+        name, inputs, entered
+            As for :meth:`check`. Nothing among the inputs makes the gateway read its own disk.
+        origin
+            Who starts it.
+        batches
+            All uploads for the run's ``in/``, those that :meth:`check` gave included.
 
         Raises
         ------
-        FlowNotFound, InputsError, ClusterError
-            As :meth:`kodosumi_lab.flow.Flow.launch`.
+        FlowNotFound, InputsError, ClusterError, ServiceError
+            As :meth:`kodosumi_lab.flow.Flow.launch` and :meth:`kodosumi_lab.RemoteFlow.launch`.
         """
 
 
@@ -101,9 +134,11 @@ class ProcessCatalogue:
             except Exception as error:
                 raise FlowError(f"module {module} cannot be imported: {type(error).__name__}: {error}") from error
 
-    def flows(self) -> list[FlowInfo]:
+    def flows(self, search: str | None = None) -> list[FlowInfo]:
         """All flows, by name."""
-        return [_info(flow) for flow in registered().values()]
+        words = (search or "").casefold().split()
+        found = [_info(flow) for flow in registered().values()]
+        return [flow for flow in found if all(word in repr(flow).casefold() for word in words)]
 
     def get(self, name: str) -> FlowInfo:
         """One flow."""
@@ -113,14 +148,22 @@ class ProcessCatalogue:
         """The flow's elements."""
         return self._find(name).elements
 
-    def check(self, name: str, inputs: dict[str, Any], *, entered: bool = False) -> None:
+    def check(self, name: str, inputs: dict[str, Any], *, entered: bool = False) -> list[str]:
         """Check the inputs."""
-        _checked(self._find(name), inputs, entered)
+        flow = self._find(name)
+        _checked(flow, inputs, entered)
+        return list(flow.inputs.form().uploads(inputs).values()) if entered else []
 
-    def launch(self, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False) -> Run:
+    def needs_cluster(self, name: str) -> bool:
+        """Always."""
+        return True
+
+    def launch(
+        self, name: str, inputs: dict[str, Any], origin: Origin, *, entered: bool = False, batches: Sequence[str] = ()
+    ) -> Run:
         """Start a run."""
         flow = self._find(name)
-        return launch(flow, _checked(flow, inputs, entered), origin)
+        return launch(flow, _checked(flow, inputs, entered), origin, batches=batches)
 
     def _find(self, name: str) -> Flow:
         known = registered()

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -23,6 +24,7 @@ from polars.io.plugins import register_io_source
 
 from kodosumi_lab.api import wire
 from kodosumi_lab.api.aclient import AsyncClient, AsyncRun
+from kodosumi_lab.api.carrying import GatewayDesk, RemoteFiles, with_files
 from kodosumi_lab.errors import ApiError, WaitTimeout
 from kodosumi_lab.events import dumps
 from kodosumi_lab.runtime.follow import Event
@@ -89,9 +91,9 @@ class Client:
 
     # -- flows ------------------------------------------------------------------------
 
-    def flows(self) -> pl.DataFrame:
-        """All flows: ``name, summary, description, tags, author, version, entrypoint, source``."""
-        rows = self._get("/flows").json()
+    def flows(self, search: str | None = None) -> pl.DataFrame:
+        """All flows, or those in whose texts these words occur, with the columns of :func:`kodosumi_lab.flows`."""
+        rows = self._get("/flows", wire.query_of({"search": search})).json()
         return pl.DataFrame(rows, schema=wire.FLOWS)
 
     def flow(self, name: str) -> dict[str, Any]:
@@ -102,7 +104,7 @@ class Client:
         FlowNotFound
             There is none of that name.
         """
-        return dict(self._get(f"/flows/{name}").json())
+        return dict(self._get(f"/flows/{quote(name)}").json())
 
     def launch(self, flow: str, /, *, idempotency_key: str | None = None, **inputs: Any) -> RemoteRun:
         """Start a run.
@@ -114,7 +116,9 @@ class Client:
         idempotency_key
             The same key is the same run; one is drawn when None, so that a lost answer starts nothing twice.
         **inputs
-            By name, as the flow's schema says.
+            By name, as the flow's schema says. Where the flow itself has no input called ``files``, that
+            name gives local files along, as :meth:`kodosumi_lab.Flow.launch` takes them; they are uploaded
+            first. So are local paths that are given for a file element of a service's form.
 
         Raises
         ------
@@ -125,13 +129,16 @@ class Client:
         ClusterError
             The gateway reaches no cluster.
         """
-        return self._started(f"/flows/{flow}/launch", inputs, idempotency_key)
+        given, batches = with_files(GatewayDesk(self.url, self._http), flow, inputs)
+        return self._started(f"/flows/{quote(flow)}/launch", given, idempotency_key, batches)
 
-    def _started(self, path: str, inputs: dict[str, Any], key: str | None) -> RemoteRun:
+    def _started(
+        self, path: str, inputs: dict[str, Any], key: str | None, batches: list[str] | None = None
+    ) -> RemoteRun:
         headers = {"idempotency-key": key or str(uuid.uuid4()), "content-type": "application/json"}
         for tries in range(_TRIES):
             try:
-                answer = self._http.post(path, content=wire.body_of(inputs), headers=headers)
+                answer = self._http.post(path, content=wire.body_of(inputs, batches), headers=headers)
                 return RemoteRun(wire.check(answer).json()["run_id"], self)
             except httpx.TransportError as error:
                 if tries == _TRIES - 1:
@@ -259,6 +266,11 @@ class RemoteRun(Run):
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(f"run {self.id} belongs to a client with a token, which does not travel; send the id instead")
+
+    @property
+    def files(self) -> RemoteFiles:
+        """Its files, over HTTP: ``in/`` was given to it, ``out/`` is what its flow delivered."""
+        return RemoteFiles(self.id, GatewayDesk(self._client.url, self._client._http))
 
     @property
     def _log(self) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +23,17 @@ from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
 from kodosumi_lab.api.problems import Refused
-from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound
+from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, UploadNotFound
 from kodosumi_lab.events import decode
 from kodosumi_lab.runtime import cluster
+from kodosumi_lab.runtime.desk import Desk
+from kodosumi_lab.runtime.files import FileInfo, Limits
 from kodosumi_lab.runtime.query import EventLog
 from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.run_files import tell
 from kodosumi_lab.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -99,6 +105,7 @@ class Gateway:
     keys: Keys = field(init=False)
     audit: Audit = field(init=False)
     rate: LaunchRate = field(init=False)
+    desk: Desk = field(init=False)
     _actors: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +113,7 @@ class Gateway:
         self.live = Live(self.log)
         self.audit = Audit(self.log)
         self.keys = Keys(self.log.layout.state / "idempotency")
+        self.desk = Desk(self.log.root, Limits.of(self.settings))
         self._actors = anyio.CapacityLimiter(16)
         self.rate = LaunchRate(self.settings.gateway_launches_per_minute)
 
@@ -116,6 +124,7 @@ class Gateway:
             yield
         finally:
             await asyncio.to_thread(self.audit.close)
+            await asyncio.to_thread(getattr(self.catalogue, "close", _nothing))
 
     async def act(self, call: Callable[..., _T], *args: Any) -> _T:
         """Call something that asks the cluster, in a thread of its own few, so that reading goes on meanwhile.
@@ -133,6 +142,25 @@ class Gateway:
         except TimeoutError:
             detail = f"the cluster has not answered within {_ANSWER_S:g} s; what was asked may still happen"
             raise ClusterError(detail) from None
+
+    def claim(self, batches: Iterable[str], user: User) -> None:
+        """Refuse uploads that somebody else began: whoever sees an id may not take the files.
+
+        Raises
+        ------
+        UploadNotFound
+            There is none of that id, or it is not the user's: the answer is the same.
+        """
+        for batch_id in batches:
+            if self.desk.uploads.owner_of(batch_id) != user.name:
+                raise UploadNotFound(f"there is no batch {batch_id[:80]!r} that {user.name} began; upload again")
+
+    def tell(self, run_id: str, infos: list[FileInfo]) -> None:
+        """Have an ``upload`` event say that a run was given files, where this process is on the cluster."""
+        try:
+            _asked(tell, str(self.log.root), run_id, infos)
+        except ClusterError:
+            logger.warning("no event says that run %s was given files", run_id, exc_info=True)
 
     def row(self, run_id: str, user: User) -> dict[str, Any]:
         """Index row of a run that the user may see.
@@ -184,6 +212,10 @@ class Gateway:
         if "lock" not in found:
             raise Refused(404, "lock-not-found", f"run {run_id} has had no lock {lid[:80]!r}")
         return found["lock"], found.get("lease")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _asked(call: Callable[..., _T], *args: Any) -> _T:

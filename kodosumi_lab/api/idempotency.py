@@ -68,6 +68,19 @@ class Keys:
                 raise Refused(422, "idempotency-key", detail, run_id=known["run_id"])
             yield known["run_id"]
 
+    def settle(self, user: str, key: str, run_id: str) -> None:
+        """The run has another id than was drawn; a repeat finds that one. Called in the block."""
+        path = self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
+        known = {**(self._read(path) or {}), "run_id": run_id, "settled": True}
+        temporary = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}")
+        self._disk.create(temporary, json.dumps(known).encode())
+        self._disk.rename(temporary, path)
+
+    def settled(self, user: str, key: str) -> bool:
+        """Whether :meth:`settle` was called for the key."""
+        path = self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
+        return bool((self._read(path) or {}).get("settled"))
+
     def forget(self, user: str, key: str) -> None:
         """Nothing was started under the key."""
         self._disk.unlink(self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest())
@@ -85,7 +98,7 @@ class Keys:
         self._disk.sync_dir(self._folder)
         return known
 
-    def _read(self, path: Path) -> dict[str, str] | None:
+    def _read(self, path: Path) -> dict[str, Any] | None:
         try:
             return dict(json.loads(path.read_text()))
         except FileNotFoundError:

@@ -109,7 +109,11 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     about |= {key: value for key, value in (("summary", summary), ("description", description)) if value is not None}
     sent = {"secret": getattr(request.state, "secrets", ()), "batches": getattr(request.state, "batches", ())}
 
+    connect = request.scope.get("kodosumi_lab.connect")
+
     def work() -> Run:
+        if connect is not None:  # to the cluster of the gateway that carries the service
+            connect()
         return launch_sent(entry_point, inputs, Origin(run_id=fid, about=about), runtime_env=_own_env(), **sent)
 
     try:

@@ -92,7 +92,10 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
     if errors:
         return {"errors": {"_global_": []} | errors, "elements": refill(form, values)}
     by = str(request.state.user)
+    connect = request.scope.get("kodosumi_lab.connect")
     try:
+        if connect is not None:
+            await asyncio.to_thread(connect)
         await asyncio.to_thread(locks.give, run, lid, result, by, form=shown, secret=secret)
     except LockClosed as error:
         return JSONResponse({"detail": str(error), "by": error.by}, 409)

@@ -9,22 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import getpass
 import importlib
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from kodosumi_lab.api.identity import Role, User
 from kodosumi_lab.errors import FlowError
 from kodosumi_lab.runtime import services
+from kodosumi_lab.runtime.remote import RemoteFlow
 from kodosumi_lab.runtime.services import BASE_HEADER, URL_HEADER, USER_HEADER
 
-__all__ = ["Mounted", "load_app", "services_of"]
+if TYPE_CHECKING:
+    import httpx
 
+__all__ = ["Mounted", "MountedFlow", "load_app", "services_of"]
+
+_OF_THE_TRANSFER = ("content-encoding", "content-length", "transfer-encoding")
 _OURS = {name.encode() for name in (USER_HEADER, BASE_HEADER, URL_HEADER)}
 
 
@@ -49,6 +56,8 @@ class Mounted:
         Below which it answers.
     app
         The application.
+    carrier
+        The gateway's application, once it carries this one.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class Mounted:
         may_see: Callable[[Scope, str | None], bool] | None = None,
     ) -> None:
         self.source, self.path, self.app = source, path, app
+        self.carrier: Any = None
         self._user_of, self._may_see = user_of or _user_of, may_see or _may_see
 
     def __repr__(self) -> str:
@@ -94,13 +104,17 @@ class Mounted:
             kept = [(key, value) for key, value in scope["headers"] if key.lower() not in _OURS]
             base = scope.get("root_path", "").encode()
             told = [(BASE_HEADER.encode(), base), (USER_HEADER.encode(), (user or "").encode())]
-            token = getattr(getattr(scope.get("app"), "state", None), "token_file", None)
+            state = getattr(self.carrier, "state", None)
+            token, gateway = getattr(state, "token_file", None), getattr(state, "gateway", None)
+            known = scope.get("state", {}).get("user")
             scope = {
                 **scope,
                 "headers": kept + told,
                 "kodosumi_lab.user": user or services.ANONYMOUS,
                 "kodosumi_lab.may_see": functools.partial(self._may_see, scope),
                 "kodosumi_lab.token_file": str(token) if token else None,
+                "kodosumi_lab.connect": gateway.cluster.connection if gateway else None,
+                "kodosumi_lab.claim": functools.partial(gateway.claim, user=known) if gateway and known else None,
             }
         await self.app(scope, receive, send)
 
@@ -112,6 +126,46 @@ def _user_of(scope: Scope) -> str | None:
 def _may_see(scope: Scope, owner: str | None) -> bool:
     user = scope.get("state", {}).get("user")
     return bool(user.may_see(owner)) if hasattr(user, "may_see") else True
+
+
+class MountedFlow(RemoteFlow):
+    """A flow behind an endpoint of a service in this process, which is asked without HTTP, as the user who launches.
+
+    Attributes
+    ----------
+    mounted : Mounted
+        The service.
+    """
+
+    mounted: Mounted
+
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        return httpx.Client(transport=_in_process(self.mounted, User(self.user or getpass.getuser(), Role.USER)))
+
+
+def _in_process(mounted: Mounted, user: User) -> httpx.BaseTransport:
+    import httpx
+
+    async def known(scope: Scope, receive: Receive, send: Send) -> None:
+        await mounted({**scope, "state": {"user": user}}, receive, send)
+
+    async def ask(request: httpx.Request) -> httpx.Response:
+        transport = httpx.ASGITransport(known, root_path=mounted.path, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport) as client:
+            # the answer was read and decoded here, and is one piece
+            answer = await client.request(request.method, request.url, headers=request.headers, content=request.content)
+            kept = [(key, value) for key, value in answer.headers.items() if key not in _OF_THE_TRANSFER]
+            return httpx.Response(answer.status_code, headers=kept, content=answer.content, request=request)
+
+    class InProcess(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            request.read()
+            held = services.here.get(mounted.path)
+            return services.blocking(ask(request), held[1]) if held else asyncio.run(ask(request))
+
+    return InProcess()
 
 
 def services_of(sources: Iterable[str]) -> dict[str, Mounted]:

@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 
 from kodosumi_lab.errors import (
     ClusterError,
+    FileNameError,
+    FileTooLarge,
     FlowError,
     FlowNotFound,
     InputsError,
@@ -28,6 +30,9 @@ from kodosumi_lab.errors import (
     RunClosed,
     RunNotFound,
     RunOpen,
+    ServiceError,
+    UploadError,
+    UploadNotFound,
 )
 
 __all__ = ["MEDIA_TYPE", "RESPONSES", "TYPE", "Problem", "Refused", "install", "kind_of", "response"]
@@ -96,6 +101,11 @@ _STANDS_FOR: tuple[tuple[type[KodosumiLabError], int, str], ...] = (
     (LockClosed, 409, "lock-closed"),
     (RunClosed, 409, "run-closed"),
     (RunOpen, 409, "run-open"),
+    (FileNameError, 422, "file-name"),
+    (FileTooLarge, 413, "file-too-large"),
+    (UploadError, 409, "upload"),
+    (UploadNotFound, 404, "upload-not-found"),
+    (ServiceError, 502, "service"),
     (ClusterError, 503, "cluster"),
     (LogError, 503, "log"),
 )
@@ -116,6 +126,8 @@ def of_error(error: KodosumiLabError) -> JSONResponse:
         more = {"flow": error.flow, "errors": {name: told for name, told in error.messages.items() if told}}
     elif isinstance(error, LockClosed):
         more = {"by": error.by}
+    elif isinstance(error, UploadError):
+        more = {"missing": error.missing}
     return response(status, kind, str(error), **more)
 
 

@@ -20,6 +20,7 @@ from kodosumi_lab.api.guard import Admin, CurrentUser
 from kodosumi_lab.api.listing import SORTS, Listing
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, run_date
+from kodosumi_lab.runtime import locks
 from kodosumi_lab.runtime.fold import index_schema
 
 __all__ = ["RunRow", "router", "run_row"]
@@ -137,27 +138,30 @@ def _lock(lock: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.get("/flows", tags=["flows"])
-def list_flows(gateway: GatewayOf) -> list[FlowInfo]:
-    """All flows, by name."""
-    return gateway.catalogue.flows()
+def list_flows(
+    gateway: GatewayOf,
+    search: Annotated[str | None, Query(max_length=1000, description="words that all occur, in any case")] = None,
+) -> list[FlowInfo]:
+    """All flows, by name, as their sources were read last."""
+    return gateway.catalogue.flows(search)
 
 
-@router.get("/flows/{name}", tags=["flows"])
-def get_flow(name: str, gateway: GatewayOf) -> FlowInfo:
-    """One flow, with the JSON schema of its inputs."""
-    return gateway.catalogue.get(name)
-
-
-@router.get("/flows/{name}/schema", tags=["flows"])
+@router.get("/flows/{name:path}/schema", tags=["flows"])
 def get_schema(name: str, gateway: GatewayOf) -> dict[str, Any]:
     """JSON schema of the flow's inputs."""
     return gateway.catalogue.get(name).schema
 
 
-@router.get("/flows/{name}/form", tags=["flows"])
+@router.get("/flows/{name:path}/form", tags=["flows"])
 def get_form(name: str, gateway: GatewayOf) -> list[dict[str, Any]]:
     """Elements of the flow's input form."""
     return gateway.catalogue.form(name)
+
+
+@router.get("/flows/{name:path}", tags=["flows"])
+def get_flow(name: str, gateway: GatewayOf) -> FlowInfo:
+    """One flow as it is now, with the JSON schema of its inputs. Names of endpoints have slashes."""
+    return gateway.catalogue.get(name)
 
 
 # -- runs -------------------------------------------------------------------------------
@@ -346,4 +350,7 @@ def get_lock(run_id: str, lid: str, gateway: GatewayOf, user: CurrentUser) -> di
     row = gateway.row(run_id, user)
     asked, lease = gateway.lock(run_id, lid)
     shown = {key: value for key, value in lease.items() if key != "token"} if lease else None
-    return {**asked, "open": lid in {str(lock["lid"]) for lock in row["locks"]}, "lease": shown}
+    is_open = lid in {str(lock["lid"]) for lock in row["locks"]}
+    if is_open and asked.get("form") is None:  # the service that launched the run may have one
+        asked = {**asked, "form": locks.describe(gateway.run_of(row), lid, user.name)["form"]}
+    return {**asked, "open": is_open, "lease": shown}

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.datastructures import State
 
@@ -23,7 +24,7 @@ from kodosumi_lab.api import lock_routes
 from kodosumi_lab.api.caller import Caller
 from kodosumi_lab.api.handling import ANSWER, BODY, call_with, form_values, refill
 from kodosumi_lab.api.launching import Launch, Launched
-from kodosumi_lab.errors import ClusterError, InputsError
+from kodosumi_lab.errors import ClusterError, InputsError, UploadError, UploadNotFound
 from kodosumi_lab.flow import Flow
 from kodosumi_lab.forms import Model
 from kodosumi_lab.runtime.services import LAUNCH_HEADER
@@ -239,6 +240,7 @@ async def _submit(function: Callable[..., Any], model: Model, request: Request) 
     errors = model.check(values)
     request.state.secrets = [v for name in model.secrets if isinstance(v := values.get(name), str) and v]
     request.state.batches = [] if errors else list(model.uploads(values).values())
+    errors |= await _others(model, values, request) if request.state.batches else {}
     launched = None
     if not errors:
         try:
@@ -262,6 +264,20 @@ async def _submit(function: Callable[..., Any], model: Model, request: Request) 
         detail = f"the endpoint returned a {type(launched).__name__}; expected Launch(request, …)"
         raise HTTPException(400, detail)
     return JSONResponse({"result": fid, "elements": shown}, headers={LAUNCH_HEADER: fid})
+
+
+async def _others(model: Model, values: dict[str, Any], request: Request) -> dict[str, list[str]]:
+    """Messages for file elements that name uploads which are not the caller's, where the gateway can tell."""
+    claim = request.scope.get("kodosumi_lab.claim")
+    found: dict[str, list[str]] = {}
+    if claim is None:
+        return {}
+    for name, batch_id in model.uploads(values).items():
+        try:
+            await run_in_threadpool(claim, [batch_id])
+        except (UploadError, UploadNotFound) as error:
+            found[name] = [str(error)]
+    return found
 
 
 # -- what an endpoint says of itself -----------------------------------------------------

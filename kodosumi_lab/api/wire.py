@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from kodosumi_lab.errors import (
     AccessDenied,
     ApiError,
     ClusterError,
+    FileNameError,
+    FileTooLarge,
     FlowError,
     FlowNotFound,
     InputsError,
@@ -24,6 +27,8 @@ from kodosumi_lab.errors import (
     RunClosed,
     RunNotFound,
     RunOpen,
+    UploadError,
+    UploadNotFound,
 )
 from kodosumi_lab.events import dumps
 from kodosumi_lab.runtime.follow import Event
@@ -51,7 +56,9 @@ ARROW = "application/vnd.apache.arrow.stream"
 FLOWS = {
     **dict.fromkeys(("name", "summary", "description"), pl.String()),
     "tags": pl.List(pl.String()),
-    **dict.fromkeys(("author", "version", "entrypoint", "source"), pl.String()),
+    **dict.fromkeys(
+        ("author", "organization", "version", "entrypoint", "url", "source", "kind", "state", "reason"), pl.String()
+    ),
 }
 _TYPE = "urn:kodosumi-lab:problem:"
 _SIMPLE: dict[str, type[KodosumiLabError]] = {
@@ -62,6 +69,9 @@ _SIMPLE: dict[str, type[KodosumiLabError]] = {
     "run-open": RunOpen,
     "cluster": ClusterError,
     "log": LogError,
+    "file-name": FileNameError,
+    "file-too-large": FileTooLarge,
+    "upload-not-found": UploadNotFound,
 }
 
 
@@ -87,6 +97,10 @@ def check(answer: httpx.Response) -> httpx.Response:
         raise InputsError.of(problem["errors"], flow=problem.get("flow"))
     if kind == "lock-closed":
         raise LockClosed(detail, problem.get("by"))
+    if kind == "upload":
+        raise UploadError(detail, problem.get("missing"))
+    if kind == "file-not-found":
+        raise FileNotFoundError(errno.ENOENT, detail)
     if kind in _SIMPLE:
         raise _SIMPLE[kind](detail)
     if answer.status_code in (401, 403):
@@ -94,9 +108,9 @@ def check(answer: httpx.Response) -> httpx.Response:
     raise ApiError(detail, answer.status_code, problem)
 
 
-def body_of(inputs: dict[str, Any]) -> str:
+def body_of(inputs: dict[str, Any], batches: list[str] | None = None) -> str:
     """Inputs as the body of a launch: what the log masks is sent, once, as it is."""
-    return json.dumps({"inputs": inputs}, default=_revealed)
+    return json.dumps({"inputs": inputs, **({"batches": batches} if batches else {})}, default=_revealed)
 
 
 def _revealed(value: Any) -> Any:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import ipaddress
+import os
 import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from kodosumi_lab.cli.base import Json, LogDir, UsageError, command, prepare_ray
 from kodosumi_lab.cli.launching import import_from_here
 from kodosumi_lab.cli.output import emit, facts, out, say
+from kodosumi_lab.errors import FlowError
+
+if TYPE_CHECKING:
+    from kodosumi_lab.runtime.register import Register
 
 __all__ = ["serve", "token"]
+
+LOG_DIR = "KODOSUMI_LAB_LOG_DIR"
 
 # After this open live streams are cut; their clients come back with Last-Event-ID.
 _GRACE_S = 3
@@ -31,6 +42,9 @@ class RoleName(enum.StrEnum):
 
 @command
 def serve(
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="APP", help="Services to carry: package.module:app, or …:app=/path.")
+    ] = None,
     flows: Annotated[
         list[str] | None, typer.Option("--flows", metavar="MODULE", help="Module with flows; may be repeated.")
     ] = None,
@@ -44,26 +58,37 @@ def serve(
 ) -> None:
     """Serve the log, and what can be launched, over HTTP, until interrupted.
 
+    What can be launched: the flows of the register, those of modules named by --flows, and those
+    of services, which run in this process behind the same token and are in the register meanwhile.
     Prints the URL, and the file that holds the token for it. Reading needs no Ray; the
     cluster that writes the log is joined when something is launched or steered.
 
-    Example: kodosumi-lab serve --flows examples.flows.primes --port 8370
+    Example: kodosumi-lab serve my_package.reviews:app --flows examples.flows.primes --port 8370
     """
     import uvicorn
 
     from kodosumi_lab.api.app import create_app
+    from kodosumi_lab.api.mounting import services_of
 
     prepare_ray(address, joins=True)
     import_from_here()
-    app = create_app(log_dir=log_dir, flows=flows or [], address=address)
-    with _listening(host, port) as held:
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(_listening(host, port))
         url = _url(held)
+        mounts = services_of(services or [])
+        app = create_app(log_dir=log_dir, flows=flows or [], address=address, mounts=mounts, url=url)
         where = app.state.gateway.log.root
         token_file = app.state.token_file
+        # a service asks for the log by itself, as it does on Ray Serve
+        os.environ[LOG_DIR] = str(where)
+        for one in mounts.values():
+            stack.enter_context(_registered(where, url + one.openapi, token_file))
         if as_json:
-            emit({"url": url, "token_file": str(token_file) if token_file else None, "log_dir": str(where)})
+            told = {"url": url, "token_file": str(token_file) if token_file else None, "log_dir": str(where)}
+            emit({**told, "services": {one.source: url + one.path for one in mounts.values()}})
         else:
             pairs = [("url", url), ("token", str(token_file) if token_file else "from elsewhere"), ("log", str(where))]
+            pairs += [(one.source, url + one.path) for one in mounts.values()]
             out().print(facts([(f"  {name}", value) for name, value in pairs]))
         if not _is_loopback(host):
             say("others on the network reach this, and tokens travel as they are: put TLS in front", style="yellow")
@@ -72,6 +97,39 @@ def serve(
             timeout_graceful_shutdown=_GRACE_S,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[held])
+
+
+@contextlib.contextmanager
+def _registered(log_dir: Path, document: str, token_file: Path | None) -> Iterator[None]:
+    """A service is in the register while this process carries it, so that others of this log find it."""
+    from kodosumi_lab.runtime.register import Register
+
+    register = Register(log_dir)
+    for gone in _left_behind(register, document):
+        register.remove(gone)
+    token = token_file.read_text().strip() if token_file else None
+    # it waits for the answer, which comes once the server is up
+    thread = threading.Thread(target=register.add, args=[document], kwargs={"token": token}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(_GRACE_S)
+        with contextlib.suppress(FlowError):  # somebody has removed it
+            register.remove(document)
+
+
+def _left_behind(register: Register, document: str) -> list[str]:
+    """Addresses of the same service on this machine where nobody listens: a gateway that was killed carried it."""
+    own, found = urlsplit(document), []
+    for one in register.sources():
+        parts = urlsplit(one["source"])
+        if (parts.hostname, parts.path) == (own.hostname, own.path) and one["source"] != document:
+            try:
+                socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1).close()
+            except OSError:
+                found.append(one["source"])
+    return found
 
 
 def _listening(host: str, port: int) -> socket.socket:

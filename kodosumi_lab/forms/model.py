@@ -224,7 +224,9 @@ class Model:
         for name, element in self.fields.items():
             value = data.get(name)
             if isinstance(element, InputFiles) and isinstance(value, str) and value.startswith("{"):
-                found[name] = str(json.loads(value).get("batchId"))
+                said = json.loads(value)
+                if said.get("items") and said.get("batchId"):  # nothing was chosen, else
+                    found[name] = str(said["batchId"])
         return found
 
     @property

@@ -12,7 +12,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Home", "get", "place", "set_home"]
+__all__ = ["Home", "get", "own_modules", "place", "set_home"]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @dataclass(slots=True)
@@ -68,3 +70,17 @@ def place() -> dict[str, Any]:
     paths = [os.path.abspath(path or cwd) for path in sys.path if not path.startswith(installed)]
     # a notebook or a script finds modules beside it, whether or not Python put that on the path
     return {"cwd": cwd, "sys_path": list(dict.fromkeys([*paths, cwd]))}
+
+
+def own_modules() -> dict[str, float]:
+    """Source files of loaded modules that a person may be editing, with their times of change."""
+    installed = (sys.prefix + os.sep, sys.base_prefix + os.sep, _PACKAGE + os.sep)
+    result = {}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path.endswith(".py") and not path.startswith(installed):
+            try:
+                result[path] = os.stat(path).st_mtime
+            except OSError:
+                result[path] = -1.0
+    return result

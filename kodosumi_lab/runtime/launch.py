@@ -26,7 +26,7 @@ from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
 from kodosumi_lab.runtime.sent import pack
 
-__all__ = ["Origin", "launch", "launch_sent", "new_id", "rerun"]
+__all__ = ["Origin", "launch", "launch_at", "launch_sent", "new_id", "rerun"]
 
 #: In the ``meta`` of an imported run: what is true of that run only.
 _OF_THE_RUN = ("fid", "imported")
@@ -104,6 +104,35 @@ def launch(
     brings = bring if sources or batches else None
     meta = _meta(flow.name, flow.options, code, origin)
     return _submit(meta, code, checked, flow.options.runtime_env, origin.run_id, brings)
+
+
+def launch_at(
+    entrypoint: str,
+    name: str,
+    options: Options,
+    checked: Inputs,
+    origin: Origin = _HERE,
+    *,
+    batches: Sequence[str] = (),
+) -> Run:
+    """Start a run of a flow that this process does not import.
+
+    Parameters
+    ----------
+    entrypoint, name, options
+        Of the flow; the Runner imports it.
+    checked
+        Inputs that fit it.
+    origin, batches
+        See :func:`launch`; `origin.about` may say where to import from (``cwd``, ``sys_path``).
+    """
+    code = {"import": entrypoint}
+
+    def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
+        return _completed(desk, run_id, batches)
+
+    meta = _meta(name, options, code, origin)
+    return _submit(meta, code, checked, options.runtime_env, origin.run_id, bring if batches else None)
 
 
 def _completed(desk: Desk | RemoteDesk, run_id: str, batches: Iterable[str]) -> list[FileInfo]:

@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kodosumi_lab.errors import FlowError, LogError
+from kodosumi_lab.errors import FlowError, FlowNotFound, LogError
 from kodosumi_lab.events import dumps
 from kodosumi_lab.flow import Flow, entrypoint_of, load, registered
 from kodosumi_lab.runtime import home, sources
@@ -131,6 +131,14 @@ class Register:
 
     # -- sources ------------------------------------------------------------------------
 
+    def sources(self) -> list[_Row]:
+        """What is registered: ``source, kind, state, failed`` (reasons by part), ``flows`` (names) and times.
+
+        The state is ``ok``; ``stale`` where flows are kept of what cannot be read any more; ``failed``
+        where something cannot be read and never was; ``unread`` until it was read first.
+        """
+        return [_source(name, entry) for name, entry in sorted(self.load()["sources"].items())]
+
     def add(self, source: str, *, token: str | None = None, timeout_s: float = _TIMEOUT_S) -> list[_Row]:
         """Register a source, or register it anew from here, and read it; its rows."""
         kind = sources.kind_of(source)
@@ -205,6 +213,11 @@ class Register:
             with contextlib.suppress(LogError):  # a log of somebody else's: they are read again next time
                 self._change(lambda data: data["installed"].__setitem__(sys.prefix, held))
         return [row for name, entry in held["sources"].items() for row in _rows(name, entry)]
+
+    def place_of(self, row: _Row) -> dict[str, Any]:
+        """Where a row's module is imported from: ``cwd`` and ``sys_path``."""
+        entry = self.load()["sources"].get(row["source"])
+        return dict(entry["place"]) if entry is not None else {"cwd": os.getcwd(), "sys_path": []}
 
     def rows(self) -> list[_Row]:
         """All rows of the catalogue: this process's flows, then those of the sources and of installed packages."""
@@ -285,24 +298,39 @@ def _rows(source: str, entry: dict[str, Any]) -> list[_Row]:
         part = flow.get("stale")
         told.add(part)
         state = {"state": "ok", "reason": ""} if part is None else {"state": "stale", "reason": failed.get(part, "")}
-        rows.append(_row({**flow, **state, "source": source, "kind": entry["kind"], "refreshed": refreshed}))
+        rows.append(row_of({**flow, **state, "source": source, "kind": entry["kind"], "refreshed": refreshed}))
     for part, reason in failed.items():
         if part not in told:
             state = {"state": "failed", "reason": reason if part == source else f"{part}: {reason}"}
-            rows.append(_row({**state, "source": source, "kind": entry["kind"], "refreshed": refreshed}))
+            rows.append(row_of({**state, "source": source, "kind": entry["kind"], "refreshed": refreshed}))
     return rows
 
 
 def _row_here(flow: Flow) -> _Row:
     from kodosumi_lab.runtime.probe import about
 
-    return _row({**about(flow), "source": flow.__module__, "kind": "process", "state": "ok"})
+    return row_of({**about(flow), "source": flow.__module__, "kind": "process", "state": "ok"})
+
+
+def _source(name: str, entry: dict[str, Any]) -> _Row:
+    stale = any(flow.get("stale") for flow in entry["flows"])
+    state = "stale" if stale else "failed" if entry["failed"] else "ok"
+    return {
+        "source": name,
+        "kind": entry["kind"],
+        "state": state if entry["refreshed"] else "unread",
+        "failed": entry["failed"],
+        "flows": [flow["name"] for flow in entry["flows"]],
+        "registered": entry.get("registered"),
+        "refreshed": entry["refreshed"],
+    }
 
 
 _TEXTS = ("summary", "description", "author", "organization", "version", "reason")
 
 
-def _row(data: _Row) -> _Row:
+def row_of(data: _Row) -> _Row:
+    """A row of the catalogue with all of its columns."""
     names = ("name", "source", "kind", "url", "base", "entrypoint", "state", "refreshed", "inputs")
     return {
         **{name: data.get(name) for name in names},
@@ -457,7 +485,25 @@ def find(name: str, *, source: str | None = None, log_dir: str | Path | None = N
         There is none, or several.
     """
     held = Register(log_dir)
-    rows = [row for row in held.rows() if row["name"] is not None and source in (None, row["source"])]
+    row = chosen(held.rows(), name, source=source)
+    if row["url"]:
+        return RemoteFlow.from_row(row, log_dir=held.root)
+    if row["kind"] == "process":
+        return registered()[row["name"]]
+    return _imported(row, held)
+
+
+def chosen(rows: list[_Row], name: str, *, source: str | None = None) -> _Row:
+    """The row of a flow, see :func:`find`.
+
+    Raises
+    ------
+    FlowNotFound
+        There is none.
+    FlowError
+        There are several.
+    """
+    rows = [row for row in rows if row["name"] is not None and source in (None, row["source"])]
     for keys in (("name", "entrypoint", "url"), ("summary",)):
         found = {_key(row): row for row in rows if any(row[key] == name for key in keys)}
         if found:
@@ -467,14 +513,15 @@ def find(name: str, *, source: str | None = None, log_dir: str | Path | None = N
         raise FlowError(f"{len(found)} flows are called {name!r}: {listed}; name one by that, or give source=")
     if not found:
         near = difflib.get_close_matches(name, [row["name"] for row in rows], 3)
-        hint = f"did you mean {', '.join(map(repr, near))}?" if near else "kl.flows() lists those there are"
-        raise FlowError(f"no flow {name!r} in the catalogue; {hint}")
+        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"there are: {_some(rows)}"
+        raise FlowNotFound(f"no flow {name!r} in the catalogue; {hint}")
     [row] = found.values()
-    if row["url"]:
-        return RemoteFlow.from_row(row, log_dir=held.root)
-    if row["kind"] == "process":
-        return registered()[row["name"]]
-    return _imported(row, held)
+    return row
+
+
+def _some(rows: list[_Row], count: int = 10) -> str:
+    names = sorted({row["name"] for row in rows})
+    return ", ".join([*names[:count], *(["…"] if len(names) > count else [])]) or "none"
 
 
 def _imported(row: _Row, held: Register) -> Flow:

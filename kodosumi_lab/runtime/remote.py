@@ -11,7 +11,7 @@ import datetime
 import enum
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from kodosumi_lab.errors import InputsError, RunNotFound, ServiceError
@@ -51,6 +51,7 @@ class RemoteFlow:
         source: str,
         base: str | None = None,
         log_dir: str | Path | None = None,
+        user: str | None = None,
         **about: Any,
     ) -> None:
         self.name = name
@@ -58,6 +59,7 @@ class RemoteFlow:
         self.source = source
         self.base = base if base is not None else url.rpartition("/")[0]
         self.log_dir = str(log_dir) if log_dir is not None else None
+        self.user = user
         self.summary = str(about.get("summary") or "")
         self.description = str(about.get("description") or "")
         self.tags = tuple(about.get("tags") or ())
@@ -66,10 +68,10 @@ class RemoteFlow:
         self.version = str(about.get("version") or "")
 
     @classmethod
-    def from_row(cls, row: dict[str, Any], *, log_dir: str | Path | None = None) -> RemoteFlow:
-        """The flow of a row of the catalogue."""
+    def from_row(cls, row: dict[str, Any], *, log_dir: str | Path | None = None, user: str | None = None) -> Self:
+        """The flow of a row of the catalogue, for `user`: that of this process when None."""
         about = {key: value for key, value in row.items() if key not in ("name", "url", "source", "base")}
-        return cls(row["name"], row["url"], source=row["source"], base=row["base"], log_dir=log_dir, **about)
+        return cls(row["name"], row["url"], source=row["source"], base=row["base"], log_dir=log_dir, user=user, **about)
 
     def __repr__(self) -> str:
         return f"<RemoteFlow {self.name} at {self.url}>"
@@ -80,7 +82,7 @@ class RemoteFlow:
         # the token is read when it is needed, so it is in no pickle and no repr
         http = sources.client(self.url, Register(self.log_dir).token(self.source), _TIMEOUT_S)
         own = urlsplit(self.url)
-        http.headers["x-kodosumi_user"] = getpass.getuser()
+        http.headers["x-kodosumi_user"] = self.user or getpass.getuser()
         http.headers["x-kodosumi_base"] = urlsplit(self.base).path
         http.headers["x-kodosumi-url"] = f"{own.scheme}://{own.netloc}"
         return http
@@ -130,18 +132,25 @@ class RemoteFlow:
         ServiceError
             The service does not answer, or not with a run.
         """
+        with self._client() as http:
+            return self._posted(http, form_values(self.name, self._elements(http), inputs))
+
+    def submit(self, values: dict[str, Any]) -> Run | ForeignRun:
+        """:meth:`launch` with what was entered in its form, as it is: form values by the name of their element."""
+        with self._client() as http:
+            return self._posted(http, values)
+
+    def _posted(self, http: httpx.Client, values: dict[str, Any]) -> Run | ForeignRun:
         import httpx
 
-        with self._client() as http:
-            values = form_values(self.name, self._elements(http), inputs)
-            try:
-                reply = http.post(self.url, content=dumps(values), headers={"content-type": "application/json"})
-            except httpx.TimeoutException as error:
-                reason = f"no answer within {_TIMEOUT_S:g} s; whether a run was started is not known"
-                raise ServiceError(self.url, reason) from error
-            except httpx.HTTPError as error:
-                raise ServiceError(self.url, f"it cannot be reached: {error}") from error
-            return self._started(sources.json_of(reply), reply)
+        try:
+            reply = http.post(self.url, content=dumps(values), headers={"content-type": "application/json"})
+        except httpx.TimeoutException as error:
+            reason = f"no answer within {_TIMEOUT_S:g} s; whether a run was started is not known"
+            raise ServiceError(self.url, reason) from error
+        except httpx.HTTPError as error:
+            raise ServiceError(self.url, f"it cannot be reached: {error}") from error
+        return self._started(sources.json_of(reply), reply)
 
     def _started(self, answer: Any, reply: httpx.Response) -> Run | ForeignRun:
         errors = answer.get("errors") if isinstance(answer, dict) else None

@@ -22,7 +22,7 @@ from kodosumi_lab.runtime.files import FileInfo, Limits
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FileList", "desk_of", "sources_of"]
+__all__ = ["FileList", "desk_of", "sources_of", "tell"]
 
 
 def _held(log_dir: str) -> cluster.Connection | None:
@@ -91,6 +91,20 @@ def sources_of(files: Any) -> dict[str, Path]:
                 raise FileNameError(f"two files would be in/{full}: {str(found[full])!r} and {str(place)!r}")
             found[full] = place
     return found
+
+
+def tell(log_dir: str, run_id: str, infos: list[FileInfo]) -> None:
+    """An ``upload`` event, where there is a Spooler and the run takes events; the files are there anyway."""
+    held = _held(log_dir)
+    if held is None:
+        return
+    import ray
+
+    from kodosumi_lab.runtime.run import event_log
+
+    attempt, producer = event_log(log_dir).run(run_id)["attempt"], secrets.randbits(64)
+    row = (time.time_ns() // 1000, KIND_ID["upload"], None, dumps({"files": infos}))
+    ray.get(held.spooler.append.remote(run_id, attempt, producer, 0, wire.encode([row])))
 
 
 class FileList(Sequence[FileInfo]):
@@ -226,17 +240,7 @@ class FileList(Sequence[FileInfo]):
         return infos
 
     def _tell(self, infos: list[FileInfo]) -> None:
-        """An ``upload`` event, where there is a Spooler and the run takes events; the files are there anyway."""
-        held = _held(self._log_dir)
-        if held is None:
-            return
-        import ray
-
-        from kodosumi_lab.runtime.run import event_log
-
-        attempt, producer = event_log(self._log_dir).run(self._run_id)["attempt"], secrets.randbits(64)
-        row = (time.time_ns() // 1000, KIND_ID["upload"], None, dumps({"files": infos}))
-        ray.get(held.spooler.append.remote(self._run_id, attempt, producer, 0, wire.encode([row])))
+        tell(self._log_dir, self._run_id, infos)
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with everything in it.

@@ -33,6 +33,7 @@ from kodosumi_lab.events import dumps, encode
 from kodosumi_lab.flow import Flow, is_crew, is_graph, load
 from kodosumi_lab.forms import Inputs
 from kodosumi_lab.runtime import console, crew, graph
+from kodosumi_lab.runtime.home import own_modules
 from kodosumi_lab.runtime.sender import SpoolerSender
 from kodosumi_lab.runtime.sent import Sent
 from kodosumi_lab.runtime.tracer import Tracer, open_stream
@@ -263,7 +264,7 @@ class RunnerActor:
         left = [t for t in threading.enumerate() if t not in own and not t.name.startswith("events-")]
         if len(left) > self._threads or psutil.Process().children():
             return False
-        modules = _own_modules()
+        modules = own_modules()
         if any(mtime > self._began - 2 for mtime in modules.values()):
             return False  # edited while it ran: which version was imported cannot be told
         self._seen = modules
@@ -273,7 +274,7 @@ class RunnerActor:
         """Whether the source of a module that is loaded here has changed since."""
         if not self._seen:
             return False
-        now = _own_modules()
+        now = own_modules()
         return any(now.get(path) != mtime for path, mtime in self._seen.items())
 
 
@@ -289,20 +290,6 @@ def _warm_up() -> None:
     import pydantic.main
 
     del pydantic
-
-
-def _own_modules() -> dict[str, float]:
-    """Source files of loaded modules that a person may be editing, with their times of change."""
-    installed = (sys.prefix + os.sep, sys.base_prefix + os.sep, _PACKAGE + os.sep)
-    result = {}
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.endswith(".py") and not path.startswith(installed):
-            try:
-                result[path] = os.stat(path).st_mtime
-            except OSError:
-                result[path] = -1.0
-    return result
 
 
 def _entry(code: dict[str, Any]) -> Flow | Sent:

@@ -26,6 +26,7 @@ __all__ = [
     "URL_HEADER",
     "USER_HEADER",
     "answer_lock",
+    "blocking",
     "elements_of",
     "handled",
     "here",
@@ -114,7 +115,7 @@ def _call(meta: dict[str, Any], method: str, run_id: str, lid: str, by: str, val
     try:
         if path in here:
             app, loop = here[path]
-            answer = _blocking(_inside(app, path, method, target, headers, body), loop)
+            answer = blocking(_inside(app, path, method, target, headers, body), loop)
         else:
             answer = httpx.request(method, target, headers=headers | _token(meta), timeout=_TIMEOUT_S, **body)
     except httpx.HTTPError as error:
@@ -150,7 +151,7 @@ async def _inside(
         return await client.request(method, url, headers=headers, **body)
 
 
-def _blocking(work: Coroutine[Any, Any, httpx.Response], loop: asyncio.AbstractEventLoop) -> httpx.Response:
+def blocking(work: Coroutine[Any, Any, httpx.Response], loop: asyncio.AbstractEventLoop) -> httpx.Response:
     """Result of a coroutine that belongs to a service's loop."""
     try:
         own = asyncio.get_running_loop() is loop

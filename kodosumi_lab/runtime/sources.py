@@ -19,7 +19,7 @@ from kodosumi_lab.runtime import probe
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Found", "client", "get_json", "kind_of", "read"]
+__all__ = ["Found", "client", "endpoints", "get_json", "kind_of", "read"]
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
 _METHODS = ("get", "post", "put", "delete", "patch", "options", "head")
@@ -162,7 +162,17 @@ def json_of(answer: httpx.Response) -> Any:
 
 
 def _service(http: httpx.Client, url: str) -> Found:
-    document = get_json(http, url)
+    return endpoints(get_json(http, url), url)
+
+
+def endpoints(document: Any, url: str) -> Found:
+    """What an OpenAPI document at `url` lists.
+
+    Raises
+    ------
+    ServiceError
+        It is none.
+    """
     paths = document.get("paths") if isinstance(document, Mapping) else None
     if not isinstance(paths, Mapping) or "openapi" not in document:
         raise ServiceError(url, "it is no OpenAPI document")

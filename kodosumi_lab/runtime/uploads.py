@@ -42,6 +42,7 @@ _BATCH = re.compile(r"[0-9a-f]{32}")
 _UPLOAD = re.compile(r"([0-9a-f]{32})-([0-9a-f]{16})")
 _CHUNK = re.compile(r"\d{8}")
 _RECORD = "complete.json"
+_OWNER = "owner.json"
 _SHOWN = 10
 # Looking for what has expired costs a glance at every upload, so not each batch begins with it.
 _SWEEP_S = 600.0
@@ -152,12 +153,25 @@ class Uploads:
 
     # -- announcing -------------------------------------------------------------------
 
-    def init_batch(self) -> str:
-        """Begin a batch; its id."""
+    def init_batch(self, owner: str | None = None) -> str:
+        """Begin a batch, of somebody where it matters whose it is; its id."""
         self.sweep()
         batch_id = secrets.token_hex(16)
         self._disk.mkdir(self._root / batch_id)
+        if owner is not None:
+            self._write_json(self._root / batch_id / _OWNER, {"owner": owner})
         return batch_id
+
+    def owner_of(self, batch_id: str) -> str | None:
+        """Who began a batch, where that was said.
+
+        Raises
+        ------
+        UploadNotFound
+            No such batch.
+        """
+        found = _read_json(self._batch(batch_id) / _OWNER)
+        return str(found["owner"]) if found is not None else None
 
     def init(self, filename: str, total_chunks: int, batch_id: str | None = None) -> str:
         """Announce a file; its upload id.
@@ -190,6 +204,16 @@ class Uploads:
         self._disk.mkdir(folder)
         self._write_json(folder / "upload.json", {"filename": name, "total_chunks": total_chunks, "n": time.time_ns()})
         return f"{batch_id}-{suffix}"
+
+    def is_complete(self, batch_id: str) -> bool:
+        """Whether a batch went to a run already.
+
+        Raises
+        ------
+        UploadNotFound
+            No such batch.
+        """
+        return (self._batch(batch_id) / _RECORD).exists()
 
     @staticmethod
     def batch_of(upload_id: str) -> str:
@@ -411,7 +435,7 @@ class Uploads:
         return folder
 
     def _open_batch(self, batch_id: str) -> None:
-        if (self._batch(batch_id) / _RECORD).exists():
+        if self.is_complete(batch_id):
             raise UploadError(f"batch {batch_id} is complete; begin another one")
 
     def _upload(self, upload_id: str) -> _Upload:

@@ -41,14 +41,15 @@ def every_route(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str
 def routes_of(app: Any) -> list[tuple[str, str]]:
     found = {*every_route(app.routes)}
     documented = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
-    assert documented <= found
+    assert documented <= {(method, path.replace(":path}", "}")) for method, path in found}
     return sorted(found)
 
 
 def filled(path: str) -> str:
-    names = ("{name}", "{run_id}", "{lid}", "{sha256}", "{path:path}")
+    path = path.replace("{root}", "in")
+    names = ("name:path", "run_id", "lid", "sha256", "path:path", "upload_id", "fid", "batch_id")
     for name in names:
-        path = path.replace(name, "x")
+        path = path.replace(f"{{{name}}}", "x")
     assert "{" not in path, path
     return path
 

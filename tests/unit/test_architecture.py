@@ -71,7 +71,7 @@ ROWS = [
         "runtime.reading",
         "runtime.locks",
     ],
-    ["runtime.probe", "runtime.sources", "runtime.remote", "runtime.register"],
+    ["runtime.probe", "runtime.beside", "runtime.sources", "runtime.remote", "runtime.register"],
     ["runtime.mock"],
     ["compat"],
     ["api"],
