@@ -6,10 +6,11 @@ is, then the route. Every answer that is an error is a problem (:mod:`.problems`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -21,7 +22,6 @@ from starlette.types import ASGIApp
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
 from kodosumi_lab.api import acting, filing, following, health, metrics, problems, reading, registering
-from kodosumi_lab.api.agents import Agents
 from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
@@ -31,7 +31,12 @@ from kodosumi_lab.api.registered import RegisterCatalogue
 from kodosumi_lab.runtime.run import event_log
 from kodosumi_lab.settings import Settings
 
+if TYPE_CHECKING:
+    from kodosumi_lab.api.agents import Agents
+
 __all__ = ["PREFIX", "PUBLIC", "create_app"]
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 #: What anybody may ask: nothing but whether the gateway is there.
@@ -97,14 +102,15 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(gateway.open())
-            await stack.enter_async_context(agents.open())
+            if agents is not None:
+                await stack.enter_async_context(agents.open())
             for mounted in (mounts or {}).values():
                 inner = getattr(mounted, "router", None)  # Starlette does not start what is mounted
                 if inner is not None:
                     await stack.enter_async_context(inner.lifespan_context(mounted))
             yield
 
-    agents = Agents(gateway)
+    agents = _agents(gateway)
     # no docs pages: FastAPI's load their scripts from elsewhere
     app = FastAPI(
         title="Kodosumi Lab", version=kodosumi_lab.__version__, lifespan=lifespan,
@@ -119,7 +125,8 @@ def create_app(
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(metrics.router, dependencies=documented, responses=problems.RESPONSES)
-    app.router.routes.append(Route("/mcp", agents))
+    if agents is not None:
+        app.router.routes.append(Route("/mcp", agents))
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
         if isinstance(mounted, Mounted):
@@ -136,6 +143,16 @@ def create_app(
         )  # fmt: skip
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _agents(gateway: Gateway) -> Agents | None:
+    """MCP, where its SDK is of version 2: CrewAI, for one, brings version 1 into an environment."""
+    try:
+        from kodosumi_lab.api.agents import Agents
+    except ImportError as error:
+        logger.warning("no MCP here, since its SDK is older than version 2: %s", error)
+        return None
+    return Agents(gateway)
 
 
 def _as_the_cluster_writes_it(held: Settings) -> Path:
