@@ -10,7 +10,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uuid_utils import uuid7
@@ -50,12 +50,19 @@ class Origin:
         Drawn beforehand: starting it again under the same id starts nothing while it is open.
     about
         Further facts for ``meta``, such as the service that launches.
+    connection
+        Makes the connection to the cluster that carries it; this process's own when None.
     """
 
     user: str | None = None
     via: str | None = None
     run_id: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    connection: Callable[[], cluster.Connection] | None = None
+
+    def connect(self) -> cluster.Connection:
+        """The connection to the cluster that carries the run."""
+        return (self.connection or cluster.connection)()
 
 
 _HERE = Origin()
@@ -103,7 +110,7 @@ def launch(
 
     brings = bring if sources or batches else None
     meta = _meta(flow.name, flow.options, code, origin)
-    return _submit(meta, code, checked, flow.options.runtime_env, origin.run_id, brings)
+    return _submit(meta, code, checked, flow.options.runtime_env, origin, brings)
 
 
 def launch_at(
@@ -191,7 +198,7 @@ def launch_sent(
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
         return _completed(desk, run_id, batches)
 
-    return _submit(meta, code, checked, runtime_env, origin.run_id, bring if batches else None)
+    return _submit(meta, code, checked, runtime_env, origin, bring if batches else None)
 
 
 def new_id() -> str:
@@ -239,17 +246,17 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
             f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
             "launch it from where its flow is defined"
         )
-    bring = _inherit(run) if run.files.ls("in") else None
+    bring = _inherit(run, origin) if run.files.ls("in") else None
     run_id = origin.run_id or new_id()
     own = {"fid": run_id} if "fid" in meta and "imported" not in meta else {}
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
     meta = {**kept, **own, **_provenance(origin), "rerun_of": run.id}
-    return _submit(meta, code, checked, runtime_env, run_id, bring)
+    return _submit(meta, code, checked, runtime_env, replace(origin, run_id=run_id), bring)
 
 
-def _inherit(run: Run) -> Bring:
+def _inherit(run: Run, origin: Origin) -> Bring:
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
-        if run.log_dir == cluster.connection().home.log_dir:
+        if run.log_dir == origin.connect().home.log_dir:
             return desk.inherit(run_id, run.id)
         with tempfile.TemporaryDirectory() as folder:  # from another log
             run.files.download(folder, "in")
@@ -345,13 +352,13 @@ def _submit(
     code: dict[str, Any],
     checked: Inputs,
     runtime_env: dict[str, Any] | None,
-    run_id: str | None,
+    origin: Origin,
     bring: Bring | None = None,
 ) -> Run:
-    held = cluster.connection()
+    held = origin.connect()
     import ray
 
-    run_id = run_id or new_id()
+    run_id = origin.run_id or new_id()
     files = _bring(bring, held.home.log_dir, run_id) if bring is not None else []
     order = {
         "run_id": run_id,

@@ -125,7 +125,7 @@ def describe(run: Run, lid: str, by: str) -> dict[str, Any]:
     said = payload_of(run, lid)
     form = said.get("form")
     if form is None and services.handled(run.meta, str(said.get("name"))):
-        form = services.elements_of(run.meta, run.id, lid, by)
+        form = services.elements_of(run.meta, run.id, lid, by, run.log_dir)
     return {key: said.get(key) for key in ("lid", "name", "data", "expires")} | {"form": form}
 
 
@@ -157,7 +157,7 @@ def answer(run: Run, lid: str, result: Any, by: str) -> Any:
     """
     said = payload_of(run, lid)
     if services.handled(run.meta, str(said.get("name"))):
-        return services.answer_lock(run.meta, run.id, lid, result, by)
+        return services.answer_lock(run.meta, run.id, lid, result, by, run.log_dir)
     if said.get("form") is not None:
         form = Model.model_validate(said["form"])
         result = _checked(form, result)
