@@ -19,7 +19,7 @@ from kodosumi_lab.api.gateway import Gateway, GatewayOf
 from kodosumi_lab.api.guard import Admin, CurrentUser
 from kodosumi_lab.api.listing import SORTS, Listing
 from kodosumi_lab.api.problems import Refused
-from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, run_date
+from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, is_reference, loads, run_date
 from kodosumi_lab.runtime import locks
 from kodosumi_lab.runtime.fold import index_schema
 
@@ -245,9 +245,7 @@ def get_result(run_id: str, gateway: GatewayOf, user: CurrentUser) -> Outcome:
         kind = "final" if row["status"] == "finished" else "error"
         wanted = (pl.col("kind") == kind) & (pl.col("attempt") == row["attempt"])
         found = run.events().filter(wanted).sort("seq").collect()["payload"]
-        recorded = json.loads(found[-1]) if len(found) else None
-        if isinstance(recorded, dict) and set(recorded) == {"artifact"}:
-            recorded = json.loads(gateway.log.artifact(recorded["artifact"]))
+        recorded = loads(found[-1], gateway.log.artifact) if len(found) else None
         if kind == "final":
             payload = recorded
         elif recorded:
@@ -311,10 +309,11 @@ def get_artifact(run_id: str, sha256: str, gateway: GatewayOf, user: CurrentUser
     named = pl.col("payload").str.starts_with('{"artifact"') & pl.col("payload").str.contains(sha256, literal=True)
     # a flow sent by value is an artifact too, but it is code, and only for Runners
     found = gateway.log.events(run_id).filter(named & (pl.col("kind") != "meta")).collect()
-    references = [json.loads(payload)["artifact"] for payload in found["payload"]]
-    if not any(reference["sha256"] == sha256 for reference in references):
+    references = [data["artifact"] for text in found["payload"] if is_reference(data := json.loads(text))]
+    reference = next((one for one in references if one["sha256"] == sha256), None)
+    if reference is None:
         raise Refused(404, "artifact-not-found", f"no event of run {run_id} names an artifact {sha256[:80]!r}")
-    text = gateway.log.artifact({"sha256": sha256, "date": run_date(run_id), "nbytes": references[0]["nbytes"]})
+    text = gateway.log.artifact({**reference, "date": run_date(run_id)})
     return Response(text, media_type=rendering.JSON)
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from kodosumi_lab.errors import InputsError
-from kodosumi_lab.events import dumps
+from kodosumi_lab.events import dumps, loads
 from kodosumi_lab.forms import SECRET, Model
 from kodosumi_lab.runtime import services
 from kodosumi_lab.runtime.query import EventLog
@@ -92,8 +92,8 @@ def _columns(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(log: EventLog, text: str) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(text)
-    return json.loads(log.artifact(said["artifact"])) if set(said) == {"artifact"} else said
+    said: dict[str, Any] = loads(text, log.artifact)
+    return said
 
 
 def payload_of(run: Run, lid: str) -> dict[str, Any]:
