@@ -114,6 +114,12 @@ class Tracer:
         """The run's id, under kodosumi's name for it."""
         return self.run_id
 
+    @property
+    def user(self) -> str | None:
+        """Who launched the run, where that is known."""
+        told = getattr(self._sender, "home", {}).get("user")
+        return str(told) if told else None
+
     def __repr__(self) -> str:
         who = f" agent={self.agent_name!r}" if self.agent_name else ""
         return f"<Tracer run={self.run_id} attempt={self.attempt}{who}>"
