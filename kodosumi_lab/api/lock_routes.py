@@ -75,7 +75,7 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
     values = await form_values(request)
     run, said = await _find(request, fid, lid)
     form = await _form(request, said)
-    shown, secret = form.get_model(), form.secrets
+    shown, hidden = form.get_model(), form.secret_texts(values)
     errors = form.check(values)
     result: Any = None
     if not errors:
@@ -95,7 +95,7 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
         return {"errors": {"_global_": []} | errors, "elements": refill(form, values)}
     by = str(request.state.user)
     try:
-        await asyncio.to_thread(_give, request, run, lid, result, by, form=shown, secret=secret)
+        await asyncio.to_thread(_give, request, run, lid, result, by, form=shown, hidden=hidden)
     except LockClosed as error:
         return JSONResponse({"detail": str(error), "by": error.by}, 409)
     except ClusterError as error:
@@ -146,7 +146,7 @@ async def _form(request: Request, said: dict[str, Any]) -> Model:
     if handler is None:
         if said.get("form") is None:
             raise HTTPException(404, f"this service declares no lock {said['name']!r}, and it has no form of its own")
-        return Model.model_validate(said["form"])
+        return Model.model_validate(said["form"]).without_secrets()
     try:
         form = await call_with(handler, data=said.get("data"), request=request)
     except HTTPException:
@@ -156,4 +156,4 @@ async def _form(request: Request, said: dict[str, Any]) -> Model:
         raise HTTPException(500, f"{type(error).__name__}: {error}") from error
     if not isinstance(form, Model):
         raise HTTPException(500, f"lock handler {said['name']!r} returned a {type(form).__name__}; expected a Model")
-    return Model.model_validate(form.get_model())
+    return Model.model_validate(form.get_model()).without_secrets()

@@ -238,7 +238,7 @@ class ServeAPI(FastAPI):
 async def _submit(function: Callable[..., Any], model: Model, request: Request) -> Any:
     values = await form_values(request)
     errors = model.check(values)
-    request.state.secrets = [v for name in model.secrets if isinstance(v := values.get(name), str) and v]
+    request.state.secrets = model.secret_texts(values)
     request.state.batches = [] if errors else list(model.uploads(values).values())
     errors |= await _others(model, values, request) if request.state.batches else {}
     launched = None

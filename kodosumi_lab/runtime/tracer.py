@@ -431,17 +431,9 @@ class Tracer:
 
 def _elements(form: Any) -> list[dict[str, Any]]:
     """A form as dicts, checked, without the values of its passwords."""
-    from kodosumi_lab.forms import InputPassword, Model
+    from kodosumi_lab.forms import Model
 
-    model = form if isinstance(form, Model) else Model.model_validate(form)
-    hidden = {name for name, element in model.fields.items() if isinstance(element, InputPassword)}
-    return [_without_value(element, hidden) for element in model.get_model()]
-
-
-def _without_value(element: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    if "elements" in element:
-        return {**element, "elements": [_without_value(one, hidden) for one in element["elements"]]}
-    return {**element, "value": None} if element.get("name") in hidden else element
+    return Model.model_validate(form.get_model() if isinstance(form, Model) else form).without_secrets().get_model()
 
 
 class Span:

@@ -218,3 +218,14 @@ def test_a_lock_is_shown_in_process_whoever_asks(api: Api, recorded: Recorded, m
     with TestClient(api.app):
         assert run.lock()["form"][0]["label"] == "Word of /services/one"
     assert os.environ[services.KEY_VARIABLE] == "s3cret"
+
+
+def test_a_lock_handler_presets_no_password(recorded: Recorded) -> None:
+    app = ServeAPI()
+
+    @app.lock("judged")
+    def judged() -> forms.Model:
+        return forms.Model(forms.InputPassword("pin", value="1234"))
+
+    api = Api(recorded.root, mounts={"/s": mounting.Mounted("s", "/s", app)})
+    assert "1234" not in ask(api, "GET", f"/s/_lock_/{asking(recorded, '/s')}/l1").text
