@@ -32,8 +32,9 @@ Kind = Literal[KINDS]  # type: ignore[valid-type]
 Sort = enum.StrEnum("Sort", {sign + name: sign + name for name in SORTS for sign in ("", "-")})  # type: ignore[misc]
 _NEWEST_FIRST = Sort("-started")
 
-# One page of a run's events in memory at a time, however many are asked for.
+# One page of a run's events in memory at a time, however many are asked for; JSON has one page, and `next`.
 _PAGE = 20_000
+_JSON_PAGE = 10_000
 
 
 class Lock(BaseModel):
@@ -267,19 +268,23 @@ def get_events(
     gateway: GatewayOf,
     user: CurrentUser,
     after: Annotated[int, Query(ge=-1, le=2**62, description="last `seq` that you have")] = -1,
-    limit: Annotated[int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default, else all")] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default and 10,000 at most, else all")
+    ] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Events of the run so far, in order: JSON, NDJSON, CSV or an Arrow stream, as `Accept` asks."""
     media = rendering.chosen(accept)
     last = gateway.row(run_id, user)["last_seq"]
-    frames = _pages(gateway, run_id, after, last, limit or (1000 if media == rendering.JSON else None), kind or [])
+    if media == rendering.JSON:
+        limit = min(limit or 1000, _JSON_PAGE)
+    frames = _pages(gateway, run_id, after, last, limit, kind or [])
     if media != rendering.JSON:
         return StreamingResponse(rendering.write(media, frames, arrow_schema()), media_type=media)
     frame = pl.concat(frames)
     end = frame["seq"][-1] if len(frame) else last
-    following = end if len(frame) == (limit or 1000) and end < last else None
+    following = end if len(frame) == limit and end < last else None
     lines = ",".join(rendering.event_lines(frame))
     return Response(f'{{"items":[{lines}],"next":{dumps(following)}}}', media_type=media)
 
@@ -289,7 +294,8 @@ def _pages(
 ) -> Iterator[pl.DataFrame]:
     """At least one frame, be it empty; all events that there are now and no later ones."""
     while True:
-        upto = min(last, after + _PAGE)
+        # without a choice of kinds no seq is left out, so no more is looked at than is given
+        upto = min(last, after + (_PAGE if kinds or limit is None else min(_PAGE, limit)))
         frame = gateway.events_after(run_id, after, upto, limit, kinds)
         if limit is not None:
             limit -= len(frame)
