@@ -139,7 +139,7 @@ def launch_at(
         return _completed(desk, run_id, batches)
 
     meta = _meta(name, options, code, origin)
-    return _submit(meta, code, checked, options.runtime_env, origin.run_id, bring if batches else None)
+    return _submit(meta, code, checked, options.runtime_env, origin, bring if batches else None)
 
 
 def _completed(desk: Desk | RemoteDesk, run_id: str, batches: Iterable[str]) -> list[FileInfo]:
