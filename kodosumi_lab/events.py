@@ -31,6 +31,7 @@ import datetime
 import decimal
 import enum
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
@@ -51,6 +52,8 @@ __all__ = [
     "decode",
     "dumps",
     "encode",
+    "is_reference",
+    "loads",
     "run_date",
     "wire_schema",
 ]
@@ -286,6 +289,28 @@ class Rich:
     __hash__ = None  # type: ignore[assignment]
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def is_reference(data: Any) -> bool:
+    """Whether a payload's JSON value stands for a payload that is kept beside the log."""
+    if not isinstance(data, dict) or set(data) != {"artifact"} or not isinstance(data["artifact"], dict):
+        return False
+    sha256, date = data["artifact"].get("sha256"), data["artifact"].get("date")
+    named = isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None
+    return named and isinstance(date, str) and _DATE.fullmatch(date) is not None
+
+
+def loads(payload: str, load_artifact: Callable[[dict[str, Any]], str]) -> Any:
+    """JSON value of a payload as it was written; one that is kept beside the log is fetched, once.
+
+    For kinds whose payload is no MIME bundle: what somebody entered may look like one.
+    """
+    data = json.loads(payload)
+    return json.loads(load_artifact(data["artifact"])) if is_reference(data) else data
+
+
 def decode(payload: str, load_artifact: Callable[[dict[str, Any]], str] | None = None) -> Any:
     """Python value of a payload.
 
@@ -306,7 +331,7 @@ def decode(payload: str, load_artifact: Callable[[dict[str, Any]], str] | None =
     data = json.loads(payload)
     if not isinstance(data, dict):
         return data
-    if set(data) == {"artifact"} and load_artifact is not None:
+    if load_artifact is not None and is_reference(data):
         data = json.loads(load_artifact(data["artifact"]))
     if ARROW_MIME in data:
         from kodosumi_lab._mime import table_of

@@ -215,7 +215,8 @@ class Agents:
             if row["last_seq"] > after or row["status"] in TERMINAL or time.monotonic() > end:
                 break
             await asyncio.sleep(_POLL_S)
-        frame = await asyncio.to_thread(self._gateway.events_after, run_id, after, row["last_seq"], limit)
+        upto = min(row["last_seq"], after + limit)  # so many and no more are read, however long the run is
+        frame = await asyncio.to_thread(self._gateway.events_after, run_id, after, upto, limit)
         events = [rendering.loaded(line) for line in rendering.event_lines(frame)]
         last = frame["seq"][-1] if len(frame) else after
         done = row["status"] in TERMINAL and last >= row["last_seq"]

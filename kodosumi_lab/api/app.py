@@ -39,6 +39,7 @@ __all__ = ["PREFIX", "PUBLIC", "create_app"]
 logger = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
+_UNSAID = "http://localhost"
 #: What anybody may ask: nothing but whether the gateway is there.
 PUBLIC = (f"{PREFIX}/health", f"{PREFIX}/ready")
 
@@ -53,7 +54,7 @@ def create_app(
     settings: Settings | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
     routers: Iterable[APIRouter] = (),
-    url: str = "http://localhost",
+    url: str = _UNSAID,
 ) -> FastAPI:
     """Make the gateway.
 
@@ -117,6 +118,7 @@ def create_app(
         openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.gateway = gateway
+    app.state.url = url if url != _UNSAID else None
     app.state.token_file = who.ensure() if isinstance(who, TokenFile) else None
     problems.install(app)
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]

@@ -9,13 +9,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kodosumi_lab.runtime.services import ANONYMOUS, BASE_HEADER, USER_HEADER
+from kodosumi_lab.runtime.services import ANONYMOUS, BASE_HEADER, KEY_HEADER, KEY_VARIABLE, USER_HEADER
 
-__all__ = ["KEY_HEADER", "KEY_VARIABLE", "Caller"]
-
-#: With this environment variable set, only requests that carry its value in the header are answered.
-KEY_VARIABLE = "KODOSUMI_LAB_SERVICE_KEY"
-KEY_HEADER = "x-kodosumi-lab-key"
+__all__ = ["KEY_HEADER", "KEY_VARIABLE", "Caller", "text_of"]
 
 
 class Caller:
@@ -44,6 +40,14 @@ class Caller:
             detail = f"this service answers its gateway only; send its key in the header {KEY_HEADER}"
             await JSONResponse({"detail": detail}, 401)(scope, receive, send)
             return
-        user = known or headers.get(USER_HEADER) or ANONYMOUS
+        user = known or text_of(headers.get(USER_HEADER)) or ANONYMOUS
         state = {**scope.get("state", {}), "user": user, "prefix": headers.get(BASE_HEADER, "")}
         await self._app({**scope, "state": state}, receive, send)
+
+
+def text_of(header: str | None) -> str | None:
+    """Value of a header that was sent as UTF-8; as Latin-1, how servers read it, where it is none."""
+    try:
+        return header.encode("latin-1").decode() if header is not None else None
+    except UnicodeDecodeError:
+        return header

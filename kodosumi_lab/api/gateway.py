@@ -24,7 +24,7 @@ from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, UploadNotFound
-from kodosumi_lab.events import decode
+from kodosumi_lab.events import loads
 from kodosumi_lab.runtime import cluster
 from kodosumi_lab.runtime.desk import Desk
 from kodosumi_lab.runtime.files import FileInfo, Limits
@@ -206,7 +206,7 @@ class Gateway:
         frame = self.log.events(run_id).filter(pl.col("kind").is_in(["lock", "lease"])).sort("seq").collect()
         found: dict[str, dict[str, Any]] = {}
         for kind, payload in frame.select("kind", "payload").iter_rows():
-            data = decode(payload, self.log.artifact)
+            data = loads(payload, self.log.artifact)
             if str(data.get("lid")) == lid:
                 found[kind] = data
         if "lock" not in found:

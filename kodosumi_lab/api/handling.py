@@ -49,7 +49,7 @@ async def form_values(request: Request) -> dict[str, Any]:
     """Form values of a request: a JSON object."""
     try:
         values = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than Python reads
         values = None
     if not isinstance(values, dict):
         raise HTTPException(422, "expected a JSON object of form values: {name: value}")

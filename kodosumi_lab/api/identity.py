@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 from starlette.requests import HTTPConnection
 
+from kodosumi_lab.api.caller import text_of
 from kodosumi_lab.errors import SettingsError
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.settings import Settings
@@ -230,7 +231,7 @@ class ProxyHeader:
         given = request.headers.get("x-gateway-secret", "")
         if not hmac.compare_digest(given.encode("latin-1", "replace"), self._secret):
             return None
-        name = request.headers.get(self._header)
+        name = text_of(request.headers.get(self._header))
         role = request.headers.get(self._role_header) if self._role_header else None
         return User(name, _role([role] if role else [], self._default)) if name else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,12 @@ from starlette.types import Receive, Scope, Send
 
 from kodosumi_lab.compat import KODOSUMI_VERSION
 from kodosumi_lab.runtime.launch import Origin, launch_sent, new_id
-from kodosumi_lab.runtime.services import ANONYMOUS, LAUNCH_HEADER, URL_HEADER
+from kodosumi_lab.runtime.services import ANONYMOUS, LAUNCH_HEADER, URL_HEADER, URL_VARIABLE
 
 if TYPE_CHECKING:
     from kodosumi_lab.runtime.run import Run
 
-__all__ = ["LOG_DIR", "Launch", "Launched"]
+__all__ = ["LOG_DIR", "Launch", "Launched", "address_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,8 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     ------
     FlowError, InputsError, ClusterError
         The run cannot be started. In an ``async def`` endpoint the response raises them.
+    HTTPException
+        Behind our gateway: the caller may not launch, or has done so too often.
     """
     fid = new_id()
     about = {**_about(request, reference), **_caller(request), "fid": fid, "kodosumi": KODOSUMI_VERSION}
@@ -109,12 +112,13 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     about |= {key: value for key, value in (("summary", summary), ("description", description)) if value is not None}
     sent = {"secret": getattr(request.state, "secrets", ()), "batches": getattr(request.state, "batches", ())}
 
-    connect = request.scope.get("kodosumi_lab.connect")
+    admit: Callable[[], None] | None = request.scope.get("kodosumi_lab.admit")
+    if admit is not None:
+        admit()
+    origin = Origin(run_id=fid, about=about, connection=request.scope.get("kodosumi_lab.connect"))
 
     def work() -> Run:
-        if connect is not None:  # to the cluster of the gateway that carries the service
-            connect()
-        return launch_sent(entry_point, inputs, Origin(run_id=fid, about=about), runtime_env=_own_env(), **sent)
+        return launch_sent(entry_point, inputs, origin, runtime_env=_own_env(), **sent)
 
     try:
         loop = asyncio.get_running_loop()
@@ -139,18 +143,32 @@ def _name(entry: Any) -> str:
 def _caller(request: Request) -> dict[str, Any]:
     """Who launched it, and from where."""
     user = str(getattr(request.state, "user", ANONYMOUS))
-    root = f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
     handlers = sorted({*getattr(request.app, "locks", ()), *getattr(request.app, "leases", ())})
-    token = request.scope.get("kodosumi_lab.token_file")
     return {
         "user": user,
         "username": user,
-        "app_url": root,
+        "app_url": address_of(request.scope),
         "panel_url": request.headers.get(URL_HEADER),
         "launched_by": request.app.title,
         **({"handlers": handlers} if handlers else {}),
-        **({"gateway_token": token} if token else {}),
     }
+
+
+def address_of(scope: Scope) -> str:
+    """Where the service is: never what a client's ``Host`` says, which could be anywhere.
+
+    Behind our gateway the path at which it is mounted; else where it listens, or what its environment says.
+    """
+    mounted: str | None = scope.get("kodosumi_lab.path")
+    if mounted is not None:
+        return mounted
+    given = os.environ.get(URL_VARIABLE)
+    if given:
+        return given.rstrip("/")
+    host, port = scope.get("server") or ("127.0.0.1", None)
+    place = f"[{host}]" if ":" in host else host
+    usual = port in (None, {"http": 80, "https": 443}.get(scope["scheme"]))
+    return f"{scope['scheme']}://{place}{'' if usual else f':{port}'}{scope.get('root_path', '')}"
 
 
 def _about(request: Request, reference: Callable[..., Any] | None) -> dict[str, Any]:

@@ -135,9 +135,25 @@ def _read_cursor(text: str, sort: str) -> tuple[Any, str]:
         expected = _CURSOR_TYPES.get(sort.removeprefix("-"), str)
         if made_for != sort or not isinstance(run_id, str) or not isinstance(value, expected | None):
             raise ValueError("it was made for another order")
-        if sort.removeprefix("-") in _TIMES and isinstance(value, str):
-            value = datetime.datetime.fromisoformat(value)
-    except (ValueError, TypeError, RecursionError) as error:
+        value = _in_range(sort.removeprefix("-"), value)
+        run_id.encode()
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         detail = f"cursor {text[:40]!r} is none of a list sorted by {sort}; take it from `next` of the page before"
         raise Refused(422, "request", detail, errors={"cursor": ["is none of this list"]}) from error
     return value, run_id
+
+
+def _in_range(column: str, value: Any) -> Any:
+    """A cursor's value as its column has it; whatever no column can hold raises."""
+    if column in _TIMES and isinstance(value, str):
+        when = datetime.datetime.fromisoformat(value)
+        if when.tzinfo is None:
+            raise ValueError("it is a time without a zone")
+        return when.astimezone(datetime.UTC)
+    if column == "active_s" and value is not None:
+        return float(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("it is larger than any count")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate is in no text of the log
+    return value

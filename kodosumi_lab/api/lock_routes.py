@@ -11,11 +11,13 @@ import json
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 from fastapi.responses import JSONResponse
 
 from kodosumi_lab.api.handling import ANSWER, BODY, ELEMENTS, call_with, form_values, refill
+from kodosumi_lab.api.launching import address_of
 from kodosumi_lab.errors import ClusterError, InputsError, LockClosed, RunNotFound
 from kodosumi_lab.events import dumps
 from kodosumi_lab.forms import Model
@@ -73,8 +75,8 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
     values = await form_values(request)
     run, said = await _find(request, fid, lid)
     form = await _form(request, said)
-    shown, secret = form.get_model(), form.secrets
-    errors = form.check(values)
+    shown, hidden = form.get_model(), form.secret_texts(values)
+    errors = await asyncio.to_thread(form.check, values)  # a pattern takes its time
     result: Any = None
     if not errors:
         lease = request.app.leases.get(said["name"])
@@ -92,11 +94,8 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
     if errors:
         return {"errors": {"_global_": []} | errors, "elements": refill(form, values)}
     by = str(request.state.user)
-    connect = request.scope.get("kodosumi_lab.connect")
     try:
-        if connect is not None:
-            await asyncio.to_thread(connect)
-        await asyncio.to_thread(locks.give, run, lid, result, by, form=shown, secret=secret)
+        await asyncio.to_thread(_give, request, run, lid, result, by, form=shown, hidden=hidden)
     except LockClosed as error:
         return JSONResponse({"detail": str(error), "by": error.by}, 409)
     except ClusterError as error:
@@ -106,18 +105,39 @@ async def _answer(fid: str, lid: str, request: Request) -> Any:
 
 async def _find(request: Request, fid: str, lid: str) -> tuple[Run, dict[str, Any]]:
     try:
-        return await asyncio.to_thread(_look, fid, lid, request.scope.get("kodosumi_lab.may_see"))
+        return await asyncio.to_thread(_look, fid, lid, request)
     except (RunNotFound, LookupError, ValueError):
         raise HTTPException(404, f"run {fid} has no open lock {lid}") from None
 
 
-def _look(fid: str, lid: str, may_see: Callable[[str | None], bool] | None) -> tuple[Run, dict[str, Any]]:
-    run = Run(fid, log_dir=event_log().root)
-    if not any(lock["lid"] == lid for lock in run.locks):
+def _look(fid: str, lid: str, request: Request) -> tuple[Run, dict[str, Any]]:
+    log = event_log(request.scope.get("kodosumi_lab.log_dir"))
+    run = Run(fid, log_dir=log.root)
+    if log.run(fid)["hidden"] or not any(lock["lid"] == lid for lock in run.locks):
         raise LookupError(lid)
+    may_see: Callable[[str | None], bool] | None = request.scope.get("kodosumi_lab.may_see")
     if may_see is not None and not may_see(run.meta.get("user")):
         raise LookupError(lid)  # not even that it is there is told
+    if not _same_service(str(run.meta.get("app_url")), address_of(request.scope)):
+        raise LookupError(lid)  # another's: its handlers are not ours, though their names may be
     return run, locks.payload_of(run, lid)
+
+
+def _same_service(launched: str, here: str) -> bool:
+    """Whether two addresses are one service's; a machine has several names."""
+    one, other = urlsplit(launched), urlsplit(here)
+    return (bool(one.netloc), one.port, one.path.rstrip("/")) == (
+        bool(other.netloc),
+        other.port,
+        other.path.rstrip("/"),
+    )
+
+
+def _give(request: Request, run: Run, *args: Any, **options: Any) -> None:
+    connect: Callable[[], Any] | None = request.scope.get("kodosumi_lab.connect")
+    if connect is not None:  # the gateway's own cluster, whatever else this process is on
+        connect()
+    locks.give(run, *args, **options)
 
 
 async def _form(request: Request, said: dict[str, Any]) -> Model:
@@ -126,7 +146,7 @@ async def _form(request: Request, said: dict[str, Any]) -> Model:
     if handler is None:
         if said.get("form") is None:
             raise HTTPException(404, f"this service declares no lock {said['name']!r}, and it has no form of its own")
-        return Model.model_validate(said["form"])
+        return Model.model_validate(said["form"]).without_secrets()
     try:
         form = await call_with(handler, data=said.get("data"), request=request)
     except HTTPException:
@@ -136,4 +156,4 @@ async def _form(request: Request, said: dict[str, Any]) -> Model:
         raise HTTPException(500, f"{type(error).__name__}: {error}") from error
     if not isinstance(form, Model):
         raise HTTPException(500, f"lock handler {said['name']!r} returned a {type(form).__name__}; expected a Model")
-    return Model.model_validate(form.get_model())
+    return Model.model_validate(form.get_model()).without_secrets()

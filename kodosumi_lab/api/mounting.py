@@ -13,25 +13,35 @@ import getpass
 import importlib
 import re
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastapi import HTTPException
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from kodosumi_lab.api import problems
 from kodosumi_lab.api.identity import Role, User
+from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.errors import FlowError
-from kodosumi_lab.runtime import services
+from kodosumi_lab.runtime import addresses, services
 from kodosumi_lab.runtime.remote import RemoteFlow
 from kodosumi_lab.runtime.services import BASE_HEADER, URL_HEADER, USER_HEADER
 
 if TYPE_CHECKING:
     import httpx
 
+    from kodosumi_lab.api.gateway import Gateway
+
 __all__ = ["Mounted", "MountedFlow", "load_app", "services_of"]
 
 _OF_THE_TRANSFER = ("content-encoding", "content-length", "transfer-encoding")
+#: What somebody who may only look may ask.
+_READING = ("GET", "HEAD", "OPTIONS")
+#: In the scope of a request by the gateway itself, which has counted the launch already.
+_ADMITTED = "kodosumi_lab.admitted"
 _OURS = {name.encode() for name in (USER_HEADER, BASE_HEADER, URL_HEADER)}
 
 
@@ -72,6 +82,8 @@ class Mounted:
         self.source, self.path, self.app = source, path, app
         self.carrier: Any = None
         self._user_of, self._may_see = user_of or _user_of, may_see or _may_see
+        self._announced: str | None = None
+        self._announcing = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Mounted {self.source} at {self.path}>"
@@ -88,35 +100,94 @@ class Mounted:
 
     @contextlib.asynccontextmanager
     async def lifespan_context(self, _: Any = None) -> AsyncIterator[None]:
-        """Run the service's own start and end; meanwhile locks find it in this process."""
+        """Run the service's own start and end; meanwhile locks find it in this process, and others where it is."""
         async with contextlib.AsyncExitStack() as stack:
             inner = getattr(getattr(self.app, "router", None), "lifespan_context", None)
             if inner is not None:
                 await stack.enter_async_context(inner(self.app))
             services.here[self.path] = (self.app, asyncio.get_running_loop())
             stack.callback(services.here.pop, self.path, None)
+            stack.callback(self._withdraw)
+            state: Any = getattr(self.carrier, "state", None)
+            if getattr(state, "url", None) is not None:
+                await asyncio.to_thread(self.announce, state.gateway.log.root, state.url)
             yield
+
+    def announce(self, log_dir: str | Path, url: str) -> None:
+        """Say to other processes of the log that the gateway at `url` carries the service; once is enough."""
+        with self._announcing:
+            if self._announced is None:
+                addresses.announce(log_dir, self.path, url)
+                self._announced = str(log_dir)
+
+    def _withdraw(self) -> None:
+        if self._announced is not None:
+            addresses.withdraw(self._announced, self.path)
+            self._announced = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; kodosumi's headers are the gateway's, not the client's."""
-        if scope["type"] in ("http", "websocket"):
-            user = self._user_of(scope)
-            kept = [(key, value) for key, value in scope["headers"] if key.lower() not in _OURS]
-            base = scope.get("root_path", "").encode()
-            told = [(BASE_HEADER.encode(), base), (USER_HEADER.encode(), (user or "").encode())]
-            state = getattr(self.carrier, "state", None)
-            token, gateway = getattr(state, "token_file", None), getattr(state, "gateway", None)
-            known = scope.get("state", {}).get("user")
-            scope = {
-                **scope,
-                "headers": kept + told,
-                "kodosumi_lab.user": user or services.ANONYMOUS,
-                "kodosumi_lab.may_see": functools.partial(self._may_see, scope),
-                "kodosumi_lab.token_file": str(token) if token else None,
-                "kodosumi_lab.connect": gateway.cluster.connection if gateway else None,
-                "kodosumi_lab.claim": functools.partial(gateway.claim, user=known) if gateway and known else None,
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        who = scope.get("state", {}).get("user")
+        if scope.get("method") not in _READING and _below_user(who):
+            await _refuse(scope, receive, send, who)
+            return
+        user = self._user_of(scope)
+        kept = [(key, value) for key, value in scope["headers"] if key.lower() not in _OURS]
+        base = scope.get("root_path", "").encode()
+        told = [(BASE_HEADER.encode(), base), (USER_HEADER.encode(), (user or "").encode())]
+        known = {
+            "headers": kept + told,
+            "kodosumi_lab.user": user or services.ANONYMOUS,
+            "kodosumi_lab.may_see": functools.partial(self._may_see, scope),
+            "kodosumi_lab.path": self.path,
+        }
+        gateway = getattr(getattr(self.carrier, "state", None), "gateway", None)
+        if gateway is not None:
+            known |= {
+                "kodosumi_lab.log_dir": str(gateway.log.root),
+                "kodosumi_lab.connect": gateway.cluster.connection,
+                "kodosumi_lab.claim": functools.partial(gateway.claim, user=who) if who else None,
+                "kodosumi_lab.admit": None if scope.get(_ADMITTED) else functools.partial(_admit, gateway, who),
             }
-        await self.app(scope, receive, send)
+            url = _listening(scope) if not scope.get(_ADMITTED) else None
+            if self._announced is None and url is not None:
+                await asyncio.to_thread(self.announce, gateway.log.root, url)
+        await self.app({**scope, **known}, receive, send)
+
+
+def _below_user(who: Any) -> bool:
+    return isinstance(who, User) and who.role < Role.USER
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, who: User) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": "this takes the role user"})
+        return
+    detail = f"this takes the role user; {who.name} has {who.role.name.lower()}"
+    await problems.response(403, "forbidden", detail)(scope, receive, send)
+
+
+def _admit(gateway: Gateway, who: Any) -> None:
+    """Let a launch pass: the caller may launch, and has not done so too often."""
+    if not isinstance(who, User):
+        return
+    if _below_user(who):
+        raise HTTPException(403, f"launching takes the role user; {who.name} has {who.role.name.lower()}")
+    try:
+        gateway.rate.take(who)
+    except Refused as error:  # the service answers this, in its own way
+        raise HTTPException(error.status, error.detail, dict(error.headers or {})) from error
+
+
+def _listening(scope: Scope) -> str | None:
+    """Where the gateway listens, as its own socket says."""
+    host, port = scope.get("server") or (None, None)
+    if host is None or port is None:
+        return None
+    return f"{scope['scheme']}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _user_of(scope: Scope) -> str | None:
@@ -149,7 +220,7 @@ def _in_process(mounted: Mounted, user: User) -> httpx.BaseTransport:
     import httpx
 
     async def known(scope: Scope, receive: Receive, send: Send) -> None:
-        await mounted({**scope, "state": {"user": user}}, receive, send)
+        await mounted({**scope, "state": {"user": user}, _ADMITTED: True}, receive, send)
 
     async def ask(request: httpx.Request) -> httpx.Response:
         transport = httpx.ASGITransport(known, root_path=mounted.path, raise_app_exceptions=False)

@@ -19,7 +19,7 @@ from kodosumi_lab.api.gateway import Gateway, GatewayOf
 from kodosumi_lab.api.guard import Admin, CurrentUser
 from kodosumi_lab.api.listing import SORTS, Listing
 from kodosumi_lab.api.problems import Refused
-from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, run_date
+from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, is_reference, loads, run_date
 from kodosumi_lab.runtime import locks
 from kodosumi_lab.runtime.fold import index_schema
 
@@ -32,8 +32,9 @@ Kind = Literal[KINDS]  # type: ignore[valid-type]
 Sort = enum.StrEnum("Sort", {sign + name: sign + name for name in SORTS for sign in ("", "-")})  # type: ignore[misc]
 _NEWEST_FIRST = Sort("-started")
 
-# One page of a run's events in memory at a time, however many are asked for.
+# One page of a run's events in memory at a time, however many are asked for; JSON has one page, and `next`.
 _PAGE = 20_000
+_JSON_PAGE = 10_000
 
 
 class Lock(BaseModel):
@@ -245,9 +246,7 @@ def get_result(run_id: str, gateway: GatewayOf, user: CurrentUser) -> Outcome:
         kind = "final" if row["status"] == "finished" else "error"
         wanted = (pl.col("kind") == kind) & (pl.col("attempt") == row["attempt"])
         found = run.events().filter(wanted).sort("seq").collect()["payload"]
-        recorded = json.loads(found[-1]) if len(found) else None
-        if isinstance(recorded, dict) and set(recorded) == {"artifact"}:
-            recorded = json.loads(gateway.log.artifact(recorded["artifact"]))
+        recorded = loads(found[-1], gateway.log.artifact) if len(found) else None
         if kind == "final":
             payload = recorded
         elif recorded:
@@ -269,19 +268,23 @@ def get_events(
     gateway: GatewayOf,
     user: CurrentUser,
     after: Annotated[int, Query(ge=-1, le=2**62, description="last `seq` that you have")] = -1,
-    limit: Annotated[int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default, else all")] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default and 10,000 at most, else all")
+    ] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Events of the run so far, in order: JSON, NDJSON, CSV or an Arrow stream, as `Accept` asks."""
     media = rendering.chosen(accept)
     last = gateway.row(run_id, user)["last_seq"]
-    frames = _pages(gateway, run_id, after, last, limit or (1000 if media == rendering.JSON else None), kind or [])
+    if media == rendering.JSON:
+        limit = min(limit or 1000, _JSON_PAGE)
+    frames = _pages(gateway, run_id, after, last, limit, kind or [])
     if media != rendering.JSON:
         return StreamingResponse(rendering.write(media, frames, arrow_schema()), media_type=media)
     frame = pl.concat(frames)
     end = frame["seq"][-1] if len(frame) else last
-    following = end if len(frame) == (limit or 1000) and end < last else None
+    following = end if len(frame) == limit and end < last else None
     lines = ",".join(rendering.event_lines(frame))
     return Response(f'{{"items":[{lines}],"next":{dumps(following)}}}', media_type=media)
 
@@ -291,7 +294,8 @@ def _pages(
 ) -> Iterator[pl.DataFrame]:
     """At least one frame, be it empty; all events that there are now and no later ones."""
     while True:
-        upto = min(last, after + _PAGE)
+        # without a choice of kinds no seq is left out, so no more is looked at than is given
+        upto = min(last, after + (_PAGE if kinds or limit is None else min(_PAGE, limit)))
         frame = gateway.events_after(run_id, after, upto, limit, kinds)
         if limit is not None:
             limit -= len(frame)
@@ -311,10 +315,11 @@ def get_artifact(run_id: str, sha256: str, gateway: GatewayOf, user: CurrentUser
     named = pl.col("payload").str.starts_with('{"artifact"') & pl.col("payload").str.contains(sha256, literal=True)
     # a flow sent by value is an artifact too, but it is code, and only for Runners
     found = gateway.log.events(run_id).filter(named & (pl.col("kind") != "meta")).collect()
-    references = [json.loads(payload)["artifact"] for payload in found["payload"]]
-    if not any(reference["sha256"] == sha256 for reference in references):
+    references = [data["artifact"] for text in found["payload"] if is_reference(data := json.loads(text))]
+    reference = next((one for one in references if one["sha256"] == sha256), None)
+    if reference is None:
         raise Refused(404, "artifact-not-found", f"no event of run {run_id} names an artifact {sha256[:80]!r}")
-    text = gateway.log.artifact({"sha256": sha256, "date": run_date(run_id), "nbytes": references[0]["nbytes"]})
+    text = gateway.log.artifact({**reference, "date": run_date(run_id)})
     return Response(text, media_type=rendering.JSON)
 
 

@@ -186,7 +186,7 @@ class ServeAPI(FastAPI):
         form = flow.inputs.form()
 
         async def enter(request: Request) -> Launched:
-            checked = flow.inputs.from_form(await form_values(request))
+            checked = await run_in_threadpool(flow.inputs.from_form, await form_values(request))
             return Launch(request, flow, inputs=checked)
 
         enter.__name__ = enter.__qualname__ = flow.name
@@ -237,8 +237,8 @@ class ServeAPI(FastAPI):
 
 async def _submit(function: Callable[..., Any], model: Model, request: Request) -> Any:
     values = await form_values(request)
-    errors = model.check(values)
-    request.state.secrets = [v for name in model.secrets if isinstance(v := values.get(name), str) and v]
+    errors = await run_in_threadpool(model.check, values)  # a pattern takes its time
+    request.state.secrets = model.secret_texts(values)
     request.state.batches = [] if errors else list(model.uploads(values).values())
     errors |= await _others(model, values, request) if request.state.batches else {}
     launched = None

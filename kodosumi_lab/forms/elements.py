@@ -53,6 +53,8 @@ class Element:
     """
 
     type: ClassVar[str]
+    #: What its dict said beyond what is known here: given back unchanged.
+    more: ClassVar[dict[str, Any]] = {}
     #: Keys of the dict that are not in the order of the arguments.
     order: ClassVar[tuple[str, ...]] = ()
 
@@ -64,7 +66,7 @@ class Element:
         for key, optional in own.items():
             if optional and key != "error" and getattr(self, key) not in (None, False):
                 found[key] = getattr(self, key)
-        return {key: _plain(value) for key, value in found.items()}
+        return {key: _plain(value) for key, value in found.items()} | self.more
 
     def parse_value(self, value: Any) -> Any:
         """Form value as a service's handler gets it: as it was sent."""

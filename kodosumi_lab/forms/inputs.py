@@ -272,8 +272,12 @@ class InputModel:
         secrets: dict[str, str] = {}
         plain = mask(value, "", secrets)
         for name in self._form.secrets if self._form is not None else []:
-            if isinstance(plain.get(name), str):
-                secrets[step("", name)], plain[name] = plain[name], dict(SECRET)
+            value, where = plain.get(name), step("", name)
+            if isinstance(value, str):
+                secrets[where], plain[name] = value, dict(SECRET)
+            elif isinstance(value, list):
+                secrets |= {step(where, i): one for i, one in enumerate(value) if isinstance(one, str)}
+                plain[name] = [dict(SECRET) if isinstance(one, str) else one for one in value]
         checked = Inputs(self._json(plain), secrets)
         if isinstance(given, dict):
             self._keep_as_given(checked, value, given)

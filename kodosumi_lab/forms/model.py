@@ -18,7 +18,7 @@ from kodosumi_lab.forms.elements import (
     InputPassword,
     Select,
 )
-from kodosumi_lab.forms.own import Group, MultiSelect
+from kodosumi_lab.forms.own import Group, InputList, MultiSelect
 from kodosumi_lab.forms.wire import element_of, file_names, walk
 
 __all__ = ["Model"]
@@ -142,12 +142,13 @@ class Model:
         Returns
         -------
         dict
-            Every element that has a name is there: what is absent as None, an unchecked box as False, a file
-            element as the set of its files' names.
+            Every element that has a name is there: what is absent, or in a group that is switched off, as None, an
+            unchecked box as False, a file element as the set of its files' names.
         """
         found = {}
+        off = self._off(data)
         for name, element in self.fields.items():
-            value = data.get(name)
+            value = data.get(name) if name not in off else None
             if isinstance(element, InputFiles):
                 value = set(file_names(value)) if value else None
             found[name] = element.parse_value(value)
@@ -192,7 +193,7 @@ class Model:
     def _read(self, data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
         values: dict[str, Any] = {}
         errors: dict[str, list[str]] = {}
-        off: set[str] = set()
+        off = self._off(data)
         for name, element in self.fields.items():
             if isinstance(element, Errors) or (isinstance(element, Action) and data.get(name) is None):
                 continue
@@ -202,13 +203,20 @@ class Model:
             if isinstance(element, Group):
                 if element.optional:
                     values[name] = is_given(element, data)
-                    off |= set() if values[name] else names(element)
                 continue
             try:
                 values[name] = read(element, data.get(name))
             except Refused as error:
                 errors[name] = error.messages
         return values, errors
+
+    def _off(self, data: dict[str, Any]) -> set[str]:
+        """Names of what stands in groups that are switched off: neither checked nor handed on."""
+        off: set[str] = set()
+        for name, element in self.fields.items():
+            if isinstance(element, Group) and element.optional and name not in off and not is_given(element, data):
+                off |= names(element)
+        return off
 
     def typed(self, name: str, value: Any) -> Any:
         """One field's value as JSON takes it, or None where it does not fit."""
@@ -221,8 +229,9 @@ class Model:
     def uploads(self, data: dict[str, Any]) -> dict[str, str]:
         """Batches of uploaded files by the name of their element."""
         found = {}
+        off = self._off(data)
         for name, element in self.fields.items():
-            value = data.get(name)
+            value = data.get(name) if name not in off else None
             if isinstance(element, InputFiles) and isinstance(value, str) and value.startswith("{"):
                 said = json.loads(value)
                 if said.get("items") and said.get("batchId"):  # nothing was chosen, else
@@ -232,7 +241,28 @@ class Model:
     @property
     def secrets(self) -> list[str]:
         """Names of the fields whose values are kept nowhere."""
-        return [name for name, element in self.fields.items() if isinstance(element, InputPassword)]
+        return [name for name, element in self.fields.items() if _is_secret(element)]
+
+    def secret_texts(self, data: dict[str, Any]) -> list[str]:
+        """Texts among form values, or among Python values, that are kept nowhere."""
+        found: list[Any] = []
+        for name in self.secrets:
+            value = data.get(name)
+            found += value if isinstance(value, list | tuple) else [value]
+            if isinstance(value, str):  # a list's may be one a line
+                found += value.splitlines() if isinstance(self.fields[name], InputList) else []
+        texts = [one.get_secret_value() if hasattr(one, "get_secret_value") else one for one in found]
+        return [text for text in texts if isinstance(text, str) and text]
+
+    def without_secrets(self) -> Model:
+        """Itself, without what its passwords were preset to."""
+        for name in self.secrets:
+            setattr(self.fields[name], "value", None)  # noqa: B010 - each of these has its own sort of value
+        return self
+
+
+def _is_secret(element: FormElement) -> bool:
+    return isinstance(element, InputPassword) or (isinstance(element, InputList) and _is_secret(element.item))
 
 
 def _choose(options: list[InputOption], value: Any) -> None:

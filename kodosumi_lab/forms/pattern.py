@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     r"""Whether the whole text matches.
 
     By pydantic's engine, whose time grows with the text only; so nobody can stop a server with a text. It knows
-    no look-around, for which Python's own stands in, within a bounded length. `\d` and `\w` mean ASCII, as in HTML.
+    no look-around and no references back, for which another one stands in, within a bounded length and time.
+    `\d` and `\w` mean ASCII, as in HTML.
     """
     from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
@@ -24,7 +26,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     try:
         validator = SchemaValidator(core_schema.str_schema(pattern=f"^(?:{ascii_only})$", regex_engine="rust-regex"))
     except SchemaError:
-        return _python_matcher(pattern)
+        return _bounded_matcher(pattern)
 
     def matches(text: str) -> bool:
         try:
@@ -36,13 +38,26 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     return matches
 
 
-def _python_matcher(pattern: str) -> Callable[[str], bool]:
+def _bounded_matcher(pattern: str) -> Callable[[str], bool]:
+    # by its name: the library carries no types, and whoever has no such pattern does not load it
+    regex = importlib.import_module("regex")
     try:
-        compiled = re.compile(pattern, re.ASCII)
-    except re.error:
+        compiled = regex.compile(pattern, regex.ASCII)
+    except regex.error:
         return lambda _: True  # as in a browser: a pattern that is none asks for nothing
-    return lambda text: len(text) <= _LONGEST and compiled.fullmatch(text) is not None
+
+    def matches(text: str) -> bool:
+        try:
+            # concurrent: other threads go on meanwhile
+            found = compiled.fullmatch(text, timeout=_LIMIT_S, concurrent=True)
+        except TimeoutError:
+            return False
+        return found is not None
+
+    return lambda text: len(text) <= _LONGEST and matches(text)
 
 
 #: Longest text that a pattern with look-around is tried on: passwords and the like are far shorter.
 _LONGEST = 1000
+#: Seconds for one such try: what takes longer does not match.
+_LIMIT_S = 0.25

@@ -56,18 +56,21 @@ def element_of(data: dict[str, Any]) -> Element:
     -------
     Element
     """
-    cls = TYPES.get(data.get("type", ""))
-    given = {key: value for key, value in data.items() if key != "type"}
-    if cls is None or not set(given) <= {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]
+    cls = TYPES.get(kind) if isinstance(kind := data.get("type"), str) else None
+    if cls is None:
         return Other(data=dict(data))
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given = {key: value for key, value in data.items() if key in known}
     for key in ("option", "elements"):
         if isinstance(given.get(key), list):
             given[key] = [element_of(one) for one in given[key]]
     if "item" in given:
         given["item"] = element_of(given["item"])
-    if issubclass(cls, Break | HR):
-        return cls()
-    return cls(**given)
+    made = cls() if issubclass(cls, Break | HR) else cls(**given)
+    more = {key: value for key, value in data.items() if key not in known and key != "type"}
+    if more:  # of a password field it would be no secret to lose its class for a key that is new
+        setattr(made, "more", more)  # noqa: B010 - a class variable, but for this one
+    return made
 
 
 def walk(elements: Any) -> Iterator[Element]:

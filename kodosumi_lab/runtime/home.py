@@ -27,6 +27,8 @@ class Home:
         The log directory, the Ray namespace of its actors, the cluster's address.
     owner
         Prefix of the Spooler's segments; by its file others see whether `log_dir` is the same here.
+    user
+        In a run: who launched it.
     place
         ``cwd`` and ``sys_path`` that runs launched here get; empty means this process's own.
     """
@@ -35,6 +37,7 @@ class Home:
     namespace: str
     address: str = ""
     owner: str = ""
+    user: str = ""
     place: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, str]:

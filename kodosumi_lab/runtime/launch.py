@@ -10,7 +10,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from uuid_utils import uuid7
@@ -50,12 +50,19 @@ class Origin:
         Drawn beforehand: starting it again under the same id starts nothing while it is open.
     about
         Further facts for ``meta``, such as the service that launches.
+    connection
+        Makes the connection to the cluster that carries it; this process's own when None.
     """
 
     user: str | None = None
     via: str | None = None
     run_id: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    connection: Callable[[], cluster.Connection] | None = None
+
+    def connect(self) -> cluster.Connection:
+        """The connection to the cluster that carries the run."""
+        return (self.connection or cluster.connection)()
 
 
 _HERE = Origin()
@@ -103,7 +110,7 @@ def launch(
 
     brings = bring if sources or batches else None
     meta = _meta(flow.name, flow.options, code, origin)
-    return _submit(meta, code, checked, flow.options.runtime_env, origin.run_id, brings)
+    return _submit(meta, code, checked, flow.options.runtime_env, origin, brings)
 
 
 def launch_at(
@@ -132,7 +139,7 @@ def launch_at(
         return _completed(desk, run_id, batches)
 
     meta = _meta(name, options, code, origin)
-    return _submit(meta, code, checked, options.runtime_env, origin.run_id, bring if batches else None)
+    return _submit(meta, code, checked, options.runtime_env, origin, bring if batches else None)
 
 
 def _completed(desk: Desk | RemoteDesk, run_id: str, batches: Iterable[str]) -> list[FileInfo]:
@@ -177,8 +184,9 @@ def launch_sent(
         The entrypoint is a flow, which the inputs do not fit.
     """
     if isinstance(entry, Flow):
-        given = inputs if isinstance(inputs, Inputs) else dict(inputs or {})
-        return launch(entry, given, origin, batches=batches)
+        # a name among what was sent is an input, never a local file of this process
+        checked = inputs if isinstance(inputs, Inputs) else entry.inputs.validate(dict(inputs or {}))
+        return launch(entry, checked, origin, batches=batches)
     try:
         code, checked, opaque = pack(entry, inputs, secret)
     except Exception as error:  # whatever an object's own pickling raises
@@ -191,7 +199,7 @@ def launch_sent(
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
         return _completed(desk, run_id, batches)
 
-    return _submit(meta, code, checked, runtime_env, origin.run_id, bring if batches else None)
+    return _submit(meta, code, checked, runtime_env, origin, bring if batches else None)
 
 
 def new_id() -> str:
@@ -202,12 +210,14 @@ def new_id() -> str:
 def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
     """Start a new run of the same flow with the same inputs but for `changes`, and with what is in its ``in/``.
 
+    Of a flow that this process does not know only secrets may be given, since nobody here can check the rest.
+
     Raises
     ------
     InputsError
         The changed inputs do not fit, or a secret that the log does not hold is missing.
     FlowError
-        Changes to a flow whose inputs cannot be checked here.
+        What it needs is kept nowhere.
     """
     meta, wire = run.meta, run.inputs
     flow = _known(meta)
@@ -215,16 +225,7 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
         kept = {name: value for name, value in wire.items() if value != SECRET}
         checked = flow.inputs.validate({**kept, **changes})
     else:
-        unknown = sorted(set(changes) - set(wire))
-        if unknown:
-            raise InputsError.of({name: ["is no input of this flow"] for name in unknown}, flow=meta["flow"])
-        fixed = sorted(set(changes) & set(meta.get("opaque") or ()))
-        if fixed:
-            told = "went to the run as an object, which cannot be entered here; launch it again from its service"
-            raise InputsError.of({name: [told] for name in fixed}, flow=meta["flow"])
-        again = {name: str(value) for name, value in changes.items() if wire[name] == SECRET}
-        given = {**wire, **changes, **dict.fromkeys(again, SECRET)}
-        checked = Inputs(given, {step("", name): value for name, value in again.items()})
+        checked = _again(meta, wire, changes)
     hidden = secret_fields(checked.wire) if flow is None else [name for name, value in wire.items() if value == SECRET]
     missing = [path for path in hidden if path not in checked.secrets and path not in changes]
     if missing:
@@ -239,17 +240,33 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
             f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
             "launch it from where its flow is defined"
         )
-    bring = _inherit(run) if run.files.ls("in") else None
+    bring = _inherit(run, origin) if run.files.ls("in") else None
     run_id = origin.run_id or new_id()
     own = {"fid": run_id} if "fid" in meta and "imported" not in meta else {}
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
     meta = {**kept, **own, **_provenance(origin), "rerun_of": run.id}
-    return _submit(meta, code, checked, runtime_env, run_id, bring)
+    return _submit(meta, code, checked, runtime_env, replace(origin, run_id=run_id), bring)
 
 
-def _inherit(run: Run) -> Bring:
+def _again(meta: dict[str, Any], wire: dict[str, Any], changes: dict[str, Any]) -> Inputs:
+    """Inputs of a flow that is not known here: as they were, with the secrets that had to be entered again.
+
+    Its own process judged the rest, or computed it; nobody here could do that again.
+    """
+    wrong = {name: ["is no input of this flow"] for name in set(changes) - set(wire)}
+    told = "cannot be changed here, where its flow is not known; launch it again from where that is"
+    wrong |= {name: [told] for name in changes if name in wire and wire[name] != SECRET}
+    wrong |= {
+        name: ["is a secret; expected text"] for name in set(changes) - set(wrong) if type(changes[name]) is not str
+    }
+    if wrong:
+        raise InputsError.of(dict(sorted(wrong.items())), flow=meta["flow"])
+    return Inputs(dict(wire), {step("", name): value for name, value in changes.items()})
+
+
+def _inherit(run: Run, origin: Origin) -> Bring:
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
-        if run.log_dir == cluster.connection().home.log_dir:
+        if run.log_dir == origin.connect().home.log_dir:
             return desk.inherit(run_id, run.id)
         with tempfile.TemporaryDirectory() as folder:  # from another log
             run.files.download(folder, "in")
@@ -328,7 +345,8 @@ def _meta(name: str, o: Options, code: dict[str, Any], origin: Origin) -> dict[s
 def _provenance(origin: Origin) -> dict[str, Any]:
     parent = console.current()
     try:
-        user = origin.user or getpass.getuser()
+        # a child run is of whoever launched its parent, whoever the machine's user is
+        user = origin.user or (parent.user if parent is not None else None) or getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
     return {
@@ -345,13 +363,13 @@ def _submit(
     code: dict[str, Any],
     checked: Inputs,
     runtime_env: dict[str, Any] | None,
-    run_id: str | None,
+    origin: Origin,
     bring: Bring | None = None,
 ) -> Run:
-    held = cluster.connection()
+    held = origin.connect()
     import ray
 
-    run_id = run_id or new_id()
+    run_id = origin.run_id or new_id()
     files = _bring(bring, held.home.log_dir, run_id) if bring is not None else []
     order = {
         "run_id": run_id,

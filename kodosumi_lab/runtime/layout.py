@@ -15,6 +15,8 @@ from kodosumi_lab.events import run_date
 
 __all__ = ["Layout", "SegmentName", "parse_segment"]
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NAME = re.compile(r"([0-9a-z]+)-(\d{8})")
 
 
@@ -78,7 +80,15 @@ class Layout:
         return self.root / kind / f"date={date}"
 
     def artifact(self, date: str, sha256: str) -> Path:
-        """Payload kept beside the log."""
+        """Payload kept beside the log.
+
+        Raises
+        ------
+        ValueError
+            It is named by no hash and date: a payload's text must not lead out of here.
+        """
+        if not _SHA256.fullmatch(sha256) or not _DATE.fullmatch(date):
+            raise ValueError(f"{sha256[:80]!r} of {date[:80]!r} names no artifact; expected a SHA-256 and an ISO date")
         return self.root / "artifacts" / f"date={date}" / sha256
 
     def files(self, run_id: str) -> Path:

@@ -9,17 +9,18 @@ before it is appended, and a refused one leaves the lock open.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from kodosumi_lab.errors import InputsError
-from kodosumi_lab.events import dumps
-from kodosumi_lab.forms import SECRET, Model
+from kodosumi_lab.events import dumps, loads
+from kodosumi_lab.forms import Model
 from kodosumi_lab.runtime import services
 from kodosumi_lab.runtime.query import EventLog
+from kodosumi_lab.runtime.sent import hide
 
 if TYPE_CHECKING:
     from kodosumi_lab.runtime.run import Run
@@ -92,8 +93,8 @@ def _columns(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(log: EventLog, text: str) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(text)
-    return json.loads(log.artifact(said["artifact"])) if set(said) == {"artifact"} else said
+    said: dict[str, Any] = loads(text, log.artifact)
+    return said
 
 
 def payload_of(run: Run, lid: str) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def describe(run: Run, lid: str, by: str) -> dict[str, Any]:
     said = payload_of(run, lid)
     form = said.get("form")
     if form is None and services.handled(run.meta, str(said.get("name"))):
-        form = services.elements_of(run.meta, run.id, lid, by)
+        form = services.elements_of(run.meta, run.id, lid, by, run.log_dir)
     return {key: said.get(key) for key in ("lid", "name", "data", "expires")} | {"form": form}
 
 
@@ -157,11 +158,11 @@ def answer(run: Run, lid: str, result: Any, by: str) -> Any:
     """
     said = payload_of(run, lid)
     if services.handled(run.meta, str(said.get("name"))):
-        return services.answer_lock(run.meta, run.id, lid, result, by)
+        return services.answer_lock(run.meta, run.id, lid, result, by, run.log_dir)
     if said.get("form") is not None:
         form = Model.model_validate(said["form"])
         result = _checked(form, result)
-        give(run, lid, result, by, secret=form.secrets)
+        give(run, lid, result, by, hidden=form.secret_texts(result))
     else:
         give(run, lid, result, by)
     return result
@@ -181,7 +182,7 @@ def give(
     by: str,
     *,
     form: list[dict[str, Any]] | None = None,
-    secret: list[str] | None = None,
+    hidden: Collection[str] = (),
 ) -> None:
     """Append the lease that closes a lock; its answer has been checked.
 
@@ -191,8 +192,8 @@ def give(
         As for :func:`answer`.
     form
         As it was shown, where the lock's own event does not say.
-    secret
-        Names in `result` whose values only the flow gets.
+    hidden
+        Texts that only the flow gets, wherever they are in `result`.
 
     Raises
     ------
@@ -202,8 +203,8 @@ def give(
     import ray
 
     whole = dumps(result)
-    kept = [name for name in secret or () if isinstance(result, dict) and result.get(name)]
-    shown = dumps({**result, **dict.fromkeys(kept, SECRET)}) if kept else whole
+    kept: dict[str, str] = {}
+    shown = dumps(hide(json.loads(whole), "", hidden, kept)) if hidden else whole
     more = {"form": form} if form is not None else {}
     try:
         spooler = run._cluster().spooler

@@ -289,13 +289,18 @@ class EventLog:
         Raises
         ------
         LogError
-            It is not there (any more).
+            It is not there (any more), or this is no reference.
         """
-        path = self.layout.artifact(str(reference["date"]), str(reference["sha256"]))
+        try:
+            path = self.layout.artifact(str(reference["date"]), str(reference["sha256"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise LogError(f"{str(reference)[:200]} is no reference to a payload: {error}") from None
         try:
             return path.read_text()
         except OSError as error:
-            raise LogError(f"a payload of {reference['nbytes']:,} bytes is not in the log: {path}") from error
+            nbytes = reference.get("nbytes")
+            size = f"{nbytes:,}" if isinstance(nbytes, int) else "an unknown number of"
+            raise LogError(f"a payload of {size} bytes is not in the log: {path}") from error
 
     # -- files ------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from kodosumi_lab.errors import (
     RunTimeout,
     WaitTimeout,
 )
-from kodosumi_lab.events import TERMINAL, decode
+from kodosumi_lab.events import TERMINAL, decode, loads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -157,7 +157,7 @@ class Run:
         frame = self.events().filter((pl.col("seq") < 3) & (pl.col("kind") == kind)).collect()
         if frame.is_empty():
             raise RunNotFound(f"no {kind} of run {self.id} in the log {self.log_dir}")
-        return decode(frame["payload"][0], self._log.artifact)
+        return loads(frame["payload"][0], self._log.artifact)
 
     # -- waiting ----------------------------------------------------------------------
 
@@ -238,9 +238,7 @@ class Run:
         payloads = found.filter(found["attempt"] == row["attempt"])["payload"]
         if kind == "final":
             return decode(payloads[-1], self._log.artifact) if len(payloads) else None
-        recorded = json.loads(payloads[-1]) if len(payloads) else {}
-        if set(recorded) == {"artifact"}:
-            recorded = json.loads(self._log.artifact(recorded["artifact"]))
+        recorded = loads(payloads[-1], self._log.artifact) if len(payloads) else {}
         raise failure_of(self.id, row["status"], row["reason"], recorded.get("traceback"))
 
     # -- what it said -----------------------------------------------------------------

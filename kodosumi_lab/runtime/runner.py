@@ -92,7 +92,7 @@ class RunnerActor:
         job
             ``run_id, attempt, code`` (``{"import": path}`` or ``{"pickle": bytes}``),
             ``inputs`` (JSON values), ``secrets, cwd, sys_path, retry`` (whether another
-            attempt is left).
+            attempt is left), and ``user``, who launched it.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class RunnerActor:
             done.set_result(outcome)
 
     def _run_flow(self, job: dict[str, Any]) -> dict[str, Any]:
-        sender = SpoolerSender(self._spooler, self._home)
+        sender = SpoolerSender(self._spooler, {**self._home, "user": job.get("user") or ""})
         limits = {key: job[key] for key in ("max_events", "max_bytes") if key in job}
         stream = open_stream(job["run_id"], job["attempt"], sender, on_closed=self._fenced, **limits)
         tracer = Tracer(job["run_id"], job["attempt"], sender)

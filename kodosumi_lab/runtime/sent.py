@@ -13,7 +13,7 @@ import inspect
 import io
 import json
 import pickle
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from kodosumi_lab.forms import SECRET, Inputs
 from kodosumi_lab.forms.secrets import mask, step, unmask
 from kodosumi_lab.runtime import graph
 
-__all__ = ["Sent", "pack"]
+__all__ = ["Sent", "hide", "pack"]
 
 # A shorter text is part of others by chance; such a secret is taken out only where it is the whole value.
 _SHORT = 4
@@ -130,7 +130,7 @@ def pack(entry: Any, inputs: Any, secrets: Iterable[str] = ()) -> tuple[dict[str
     checked = Inputs({})
     for name, value in shown.items():
         plain = json.loads(dumps(value))
-        checked.wire[name] = _hide(plain, step("", name), hidden, checked.secrets, inside=name in opaque)
+        checked.wire[name] = hide(plain, step("", name), hidden, checked.secrets)
     sent = Sent(entrypoint_of(entry) or entry if not isinstance(entry, str) else entry, bare)
     sent.pickled = {name: _Leaving.dumps(values[name], hidden) for name in opaque}
     if opaque:
@@ -157,18 +157,27 @@ def _is_plain(value: Any) -> bool:
     return type(value) is dict and all(type(key) is str and _is_plain(item) for key, item in value.items())
 
 
-def _hide(value: Any, path: str, hidden: list[str], found: dict[str, str], *, inside: bool) -> Any:
-    """The value without the secrets in it, which go to `found` by their path."""
+def hide(value: Any, path: str, hidden: Collection[str], found: dict[str, str]) -> Any:
+    """A JSON value without the secrets in it.
+
+    Parameters
+    ----------
+    value, path
+        The value and where it stands.
+    hidden
+        The secrets. A text that has one somewhere in it is hidden as a whole.
+    found
+        Gets the texts that were taken out, by their paths.
+    """
     if isinstance(value, str):
-        if value in hidden:
+        if value in hidden or any(len(secret) >= _SHORT and secret in value for secret in hidden):
             found[path] = value
             return dict(SECRET)
-        # of an object only its text may be left, with the secret somewhere in it
-        return dict(SECRET) if inside and any(len(s) >= _SHORT and s in value for s in hidden) else value
+        return value
     if isinstance(value, list):
-        return [_hide(item, step(path, i), hidden, found, inside=inside) for i, item in enumerate(value)]
+        return [hide(item, step(path, i), hidden, found) for i, item in enumerate(value)]
     if isinstance(value, dict):
-        return {key: _hide(item, step(path, key), hidden, found, inside=inside) for key, item in value.items()}
+        return {key: hide(item, step(path, key), hidden, found) for key, item in value.items()}
     return value
 
 

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from kodosumi_lab.errors import FlowError, ServiceError
 from kodosumi_lab.runtime import probe
+from kodosumi_lab.runtime.http import client as _client
+from kodosumi_lab.runtime.services import KEY_HEADER
 
 if TYPE_CHECKING:
     import httpx
@@ -23,7 +25,6 @@ __all__ = ["Found", "client", "endpoints", "get_json", "kind_of", "read"]
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
 _METHODS = ("get", "post", "put", "delete", "patch", "options", "head")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(slots=True)
@@ -97,28 +98,10 @@ def read(source: str, kind: str, *, place: dict[str, Any], token: str | None, ti
 
 
 def client(url: str, token: str | None, timeout_s: float) -> httpx.Client:
-    """HTTP client for a service: neither the token nor what is entered in a form goes anywhere else.
-
-    A proxy that the environment names is not for this machine's own addresses.
-    """
-    import httpx
-
-    own = httpx.URL(url)
-
-    def stay(request: httpx.Request) -> None:
-        there = request.url
-        if (there.scheme, there.host, there.port) != (own.scheme, own.host, own.port):
-            raise ServiceError(url, f"it redirects to {there.scheme}://{there.netloc.decode()}; register that address")
-
+    """HTTP client for a service: neither the token nor what is entered in a form goes anywhere else."""
     # the second is how a service of ours that has a key wants it
-    headers = {"authorization": f"Bearer {token}", "x-kodosumi-lab-key": token} if token else {}
-    return httpx.Client(
-        headers=headers,
-        timeout=timeout_s,
-        follow_redirects=True,
-        trust_env=own.host not in _LOOPBACK,
-        event_hooks={"request": [stay]},
-    )
+    headers = {"authorization": f"Bearer {token}", KEY_HEADER: token} if token else {}
+    return _client(url, headers, timeout_s)
 
 
 def get_json(http: httpx.Client, url: str, **headers: str) -> Any:

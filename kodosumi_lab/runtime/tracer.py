@@ -114,6 +114,12 @@ class Tracer:
         """The run's id, under kodosumi's name for it."""
         return self.run_id
 
+    @property
+    def user(self) -> str | None:
+        """Who launched the run, where that is known."""
+        told = getattr(self._sender, "home", {}).get("user")
+        return str(told) if told else None
+
     def __repr__(self) -> str:
         who = f" agent={self.agent_name!r}" if self.agent_name else ""
         return f"<Tracer run={self.run_id} attempt={self.attempt}{who}>"
@@ -425,17 +431,9 @@ class Tracer:
 
 def _elements(form: Any) -> list[dict[str, Any]]:
     """A form as dicts, checked, without the values of its passwords."""
-    from kodosumi_lab.forms import InputPassword, Model
+    from kodosumi_lab.forms import Model
 
-    model = form if isinstance(form, Model) else Model.model_validate(form)
-    hidden = {name for name, element in model.fields.items() if isinstance(element, InputPassword)}
-    return [_without_value(element, hidden) for element in model.get_model()]
-
-
-def _without_value(element: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    if "elements" in element:
-        return {**element, "elements": [_without_value(one, hidden) for one in element["elements"]]}
-    return {**element, "value": None} if element.get("name") in hidden else element
+    return Model.model_validate(form.get_model() if isinstance(form, Model) else form).without_secrets().get_model()
 
 
 class Span:

@@ -181,6 +181,7 @@ def test_a_proxy_is_believed_only_with_its_secret() -> None:
     assert ask(proxy, x_forwarded_user="ada", x_gateway_secret="s" * 20) == User("ada", Role.USER)
     assert ask(proxy, x_forwarded_user="ada", x_gateway_secret="s" * 20, x_role="operator").role is Role.OPERATOR
     assert ask(proxy, x_gateway_secret="s" * 20) is None
+    assert ask(proxy, x_forwarded_user="Łucja", x_gateway_secret="s" * 20) == User("Łucja", Role.USER)
     with pytest.raises(SettingsError, match="shorter than 16"):
         ProxyHeader("x-forwarded-user", "short")
 

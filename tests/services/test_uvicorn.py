@@ -231,11 +231,13 @@ def test_a_service_that_is_gone_leaves_the_lock_open(lab: Any) -> None:
     run.cancel()
 
 
-def test_a_service_reruns_with_changes(service: httpx.Client) -> None:
+def test_a_service_reruns_with_its_secrets_given_again(service: httpx.Client) -> None:
     run = launched(service.post("/", json=FORM))
     run.wait(120)
-    again = run.rerun(text="again", password="other")
-    assert again.result(120)["text"] == "again"
+    with pytest.raises(InputsError, match="text: cannot be changed here"):
+        run.rerun(text="again", password="other")
+    again = run.rerun(password="other")
+    assert again.result(120)["text"] == " hi "
     assert again.inputs["password"] == {"secret": True}
     assert again.meta["fid"] == again.id
 

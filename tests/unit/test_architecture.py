@@ -29,6 +29,7 @@ ROWS = [
         "runtime.quick",
         "runtime.wire",
         "runtime.disk",
+        "runtime.http",
         "runtime.layout",
         "runtime.lifecycle",
         "runtime.fold",
@@ -50,7 +51,7 @@ ROWS = [
         "runtime.desk",
     ],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs", "response"],
-    ["runtime.sent", "runtime.crew", "runtime.graph", "runtime.services"],
+    ["runtime.sent", "runtime.crew", "runtime.graph", "runtime.addresses", "runtime.services"],
     ["runtime.spooling"],
     [
         "runtime.sender",

@@ -290,7 +290,7 @@ def test_a_table_that_arrow_cannot_hold_is_still_shown(frame):
 
 
 def test_a_large_payload_is_loaded_from_beside_the_log():
-    reference = {"sha256": "a", "nbytes": 3, "date": "2026-01-01"}
+    reference = {"sha256": "a" * 64, "nbytes": 3, "date": "2026-01-01"}
     payload = dumps({"artifact": reference})
     assert decode(payload) == {"artifact": reference}
     assert decode(payload, lambda ref: encode([ref["nbytes"]])) == [3]

@@ -1,0 +1,71 @@
+"""What a launch may take, and whose its run is: all that is decided before a cluster is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from logkit import Emitter, FastDisk, meta, new_run, row
+
+import kodosumi_lab as kl
+from kodosumi_lab.errors import InputsError
+from kodosumi_lab.runtime import console, home, launch
+from kodosumi_lab.runtime.log import LogWriter
+from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.sender import SpoolerSender
+from kodosumi_lab.runtime.tracer import Tracer
+
+
+@kl.flow
+def greet(name: str = "you") -> str:
+    return name
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[LogWriter]:
+    made = LogWriter(tmp_path / "log", "test", disk=FastDisk())
+    yield made
+    made.close()
+
+
+def test_inputs_of_a_service_name_no_local_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("mine")
+    with pytest.raises(InputsError, match="files"):
+        launch.launch_sent(greet, {"name": "x", "files": [str(secret)]})
+
+
+def test_a_rerun_of_a_flow_that_is_not_known_takes_secrets_only(writer: LogWriter) -> None:
+    made = Emitter(new_run())
+    wire = {"amount": 3, "key": {"secret": True}}
+    about = meta(flow="pay", entrypoint="elsewhere:pay", code={"import": "elsewhere:pay"}, options={})
+    made.send(writer, about, row("inputs", wire))
+    run = Run(made.run_id, log_dir=writer.layout.root)
+    with pytest.raises(InputsError) as refused:
+        run.rerun(amount=4, other=1, key="k")
+    assert set(refused.value.errors) == {"amount", "other"}
+    with pytest.raises(InputsError, match="key: is a secret; expected text"):
+        run.rerun(key={"secret": True})
+    with pytest.raises(InputsError, match="key: is a secret, which is not kept"):
+        run.rerun()
+    again = launch._again(run.meta, wire, {"key": "k"})
+    assert (again.wire, again.secrets) == (wire, {"key": "k"})
+
+
+def test_a_child_run_is_of_whoever_launched_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "machine")
+    at: dict[str, Any] = {"log_dir": "/log", "namespace": "n", "user": "ada"}
+    before = home.get()
+    try:
+        parent = Tracer(new_run(), 1, SpoolerSender(None, at))
+        assert launch._provenance(launch.Origin())["user"] == "machine"
+        with console.capture(parent):
+            told = launch._provenance(launch.Origin())
+            assert (told["user"], told["parent"]) == ("ada", parent.run_id)
+            assert launch._provenance(launch.Origin("bob"))["user"] == "bob"
+        with console.capture(Tracer(new_run(), 1, SpoolerSender(None, {"log_dir": "/log", "namespace": "n"}))):
+            assert launch._provenance(launch.Origin())["user"] == "machine"
+    finally:
+        home.set_home(before)
