@@ -9,6 +9,7 @@ before it is appended, and a refused one leaves the lock open.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +209,8 @@ def give(
     more = {"form": form} if form is not None else {}
     try:
         spooler = run._cluster().spooler
-        ray.get(spooler.answer.remote(run.id, lid, shown, by, more, whole if kept else None))
+        # Ray repeats a call whose answer was lost; by the token the Spooler knows it again
+        token = secrets.token_hex(8)
+        ray.get(spooler.answer.remote(run.id, lid, shown, by, more, whole if kept else None, token))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
