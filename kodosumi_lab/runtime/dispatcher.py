@@ -29,7 +29,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 
 from kodosumi_lab.errors import LogError
-from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
+from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, loads, run_date
 from kodosumi_lab.forms import secret_fields
 from kodosumi_lab.runtime import wire
 from kodosumi_lab.runtime.pool import Pool, Slot
@@ -327,6 +327,7 @@ class DispatcherActor:
             "code": code,
             "inputs": job.inputs,
             "secrets": job.secrets,
+            "user": job.meta.get("user"),
             "cwd": job.meta.get("cwd") or os.getcwd(),
             "sys_path": job.meta.get("sys_path") or [],
             "retry": job.attempt <= int(job.meta.get("retries") or 0),
@@ -485,8 +486,8 @@ class DispatcherActor:
         for run_id, kind, payload in rows.select("run_id", "kind", "payload").collect().iter_rows():
             try:
                 data = json.loads(payload)
-                if kind == "inputs" and set(data) == {"artifact"}:
-                    data = json.loads(log.artifact(data["artifact"]))
+                if kind == "inputs":
+                    data = loads(payload, log.artifact)
             except (ValueError, TypeError, KeyError, LogError):
                 logger.exception("what run %s was launched with cannot be read", run_id)
                 continue
