@@ -461,7 +461,9 @@ class DispatcherActor:
             for run_id, state in states.items():
                 launch = launches.get(run_id)
                 if launch is None:
-                    logger.warning("run %s is open but its launch cannot be read", run_id)
+                    told = {"status": "lost", "reason": "what it was launched with cannot be read back from the log"}
+                    row = (time.time_ns() // 1000, KIND_ID["status"], None, dumps(told))
+                    await self._append_rows(run_id, state["attempt"], secrets.randbits(64), [row])
                     continue
                 job = self._jobs[run_id] = launch
                 job.attempt, job.status = state["attempt"], state["status"]
