@@ -24,6 +24,15 @@ for path in (str(ROOT), str(ROOT / "tests")):
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no Ray runs first: it is quick, and some of it is about there being no cluster."""
+
+    def on_ray(item: pytest.Item) -> bool:
+        return item.get_closest_marker("ray") is not None or "lab" in getattr(item, "fixturenames", ())
+
+    items.sort(key=on_ray)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the person who runs the tests leaks in, nothing of the tests leaks out."""
