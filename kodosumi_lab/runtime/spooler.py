@@ -265,10 +265,6 @@ class SpoolerActor:
 
     # -- for people and readers elsewhere ---------------------------------------------
 
-    async def read(self, run_id: str, after: int) -> bytes:
-        """Events of a run with ``seq > after`` as an Arrow IPC stream, for readers on other nodes."""
-        return await asyncio.to_thread(self._spooling.read, run_id, after)
-
     async def files(self, verb: str, *args: Any) -> Any:
         """Files of runs, for processes that are not on this machine."""
         return await asyncio.get_running_loop().run_in_executor(self._file_threads, self._desk.call, verb, args)

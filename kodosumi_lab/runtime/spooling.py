@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import io
 import logging
 import os
 import queue
@@ -251,17 +250,6 @@ class Spooling:
                     raise LogError(f"a payload cannot be kept: {error}") from error
                 self.trouble = f"a payload cannot be kept: {error}"
                 time.sleep(_RETRY_S)
-
-    def read(self, run_id: str, after: int) -> bytes:
-        """Events of a run with ``seq > after`` as an Arrow IPC stream."""
-        import polars as pl
-
-        from kodosumi_lab.runtime.query import EventLog
-
-        sink = io.BytesIO()
-        frame = EventLog(self.layout.root).events(run_id).filter(pl.col("seq") > after).sort("seq").collect()
-        frame.write_ipc_stream(sink, compression="zstd")
-        return sink.getvalue()
 
     def close(self) -> None:
         """Commit what waits, seal, and leave the log."""

@@ -8,8 +8,8 @@
 Little-endian. ``agent`` is a place in the names (a JSON list), -1 for the flow itself; ``kind``
 is a place in :data:`kodosumi_lab.events.KINDS`; payloads are UTF-8, one after another.
 
-Only the Spooler needs Arrow for it. An Arrow message would load pyarrow, numpy and pandas
-into every Runner and every Ray task that emits: 70 MiB and a second each.
+Only the Spooler needs Arrow for it. Making an Arrow message of Python rows took ten times as
+long, under the flow's interpreter lock, and loaded pandas into every process that emits.
 """
 
 from __future__ import annotations
