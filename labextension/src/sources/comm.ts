@@ -1,0 +1,169 @@
+// Requests over a widget's comm: the kernel answers them with the same application that serves HTTP.
+
+import { type Reply, type Request, type Transport, Unreachable } from './transport.ts';
+
+/** What a host gives a widget; Panel's has no `send`. */
+export interface Model {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  on(event: string, listener: (...args: unknown[]) => void): void;
+  off(event: string, listener: (...args: unknown[]) => void): void;
+  send?(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;
+}
+
+/** One piece of an answer; `more` says that another will follow. */
+interface Message {
+  t: 'reply';
+  id: number;
+  status: number;
+  headers: Record<string, string>;
+  more: boolean;
+  buffers?: unknown[];
+}
+
+interface Pending {
+  take(message: Message, data: Uint8Array<ArrayBuffer>): void;
+}
+
+let counter = 0;
+
+export class CommTransport implements Transport {
+  readonly name = 'comm';
+  private readonly pending = new Map<number, Pending>();
+  private readonly outbox: object[] = [];
+
+  constructor(
+    private readonly model: Model,
+    signal: AbortSignal,
+    private readonly timeoutMs = 30_000,
+  ) {
+    const listener = (message: unknown, buffers: unknown): void => this.receive(message, buffers);
+    model.on('msg:custom', listener);
+    signal.addEventListener('abort', () => model.off('msg:custom', listener), { once: true });
+  }
+
+  url(): null {
+    return null;
+  }
+
+  send(request: Request): Promise<Reply> {
+    const id = ++counter;
+    const { signal, body, ...rest } = request;
+    return new Promise((resolve, reject) => {
+      const queue = new Queue();
+      let answered = false;
+      const timer = setTimeout(() => fail(new Unreachable('the kernel has not answered')), this.timeoutMs);
+      const fail = (error: Error): void => {
+        clearTimeout(timer);
+        this.pending.delete(id);
+        if (answered) queue.fail(error);
+        else reject(error);
+      };
+      signal?.addEventListener('abort', () => {
+        if (this.pending.has(id)) this.post({ t: 'abort', id });
+        fail(new DOMException('aborted', 'AbortError'));
+      });
+      this.pending.set(id, {
+        take: (message, data) => {
+          clearTimeout(timer);
+          queue.put(data);
+          if (!message.more) {
+            this.pending.delete(id);
+            queue.end();
+          }
+          if (answered) return;
+          answered = true;
+          resolve({
+            status: message.status,
+            header: (name) => message.headers[name.toLowerCase()] ?? null,
+            chunks: () => queue,
+            bytes: () => joined(queue),
+          });
+        },
+      });
+      const text = typeof body === 'string' ? body : undefined;
+      this.post({ t: 'request', id, ...rest, body: text }, body instanceof Uint8Array ? body : undefined);
+    });
+  }
+
+  private post(content: object, data?: Uint8Array<ArrayBuffer>): void {
+    if (this.model.send) {
+      this.model.send(content, undefined, data ? [data.slice().buffer] : []);
+      return;
+    }
+    // A trait keeps its last value only, so it carries everything that is not answered yet.
+    this.outbox.push(data ? { ...content, base64: base64(data) } : content);
+    this.outbox.splice(0, Math.max(0, this.outbox.length - 50));
+    this.model.set('_outbox', { n: ++counter, items: [...this.outbox] });
+    this.model.save_changes();
+  }
+
+  private receive(raw: unknown, given: unknown): void {
+    const message = (raw instanceof Map ? Object.fromEntries(raw) : raw) as Partial<Message> & Omit<Message, 't'>;
+    if (message.t !== 'reply') return;
+    const buffers = Array.isArray(given) && given.length > 0 ? given : (message.buffers ?? []);
+    this.pending.get(message.id)?.take(message as Message, bytesOf(buffers[0]));
+  }
+}
+
+function bytesOf(value: unknown): Uint8Array<ArrayBuffer> {
+  if (value instanceof DataView) return new Uint8Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength) as ArrayBuffer);
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (value instanceof Uint8Array) return value.slice();
+  return new Uint8Array(0);
+}
+
+function base64(data: Uint8Array): string {
+  let text = '';
+  for (let i = 0; i < data.length; i += 0x8000) text += String.fromCharCode(...data.subarray(i, i + 0x8000));
+  return btoa(text);
+}
+
+async function joined(parts: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<Uint8Array<ArrayBuffer>> {
+  const all: Uint8Array[] = [];
+  for await (const part of parts) all.push(part);
+  const result = new Uint8Array(all.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of all) {
+    result.set(part, at);
+    at += part.length;
+  }
+  return result;
+}
+
+/** What has come and was not taken yet, in order. */
+class Queue implements AsyncIterable<Uint8Array<ArrayBuffer>> {
+  private readonly items: Uint8Array<ArrayBuffer>[] = [];
+  private error: Error | null = null;
+  private ended = false;
+  private wake: (() => void) | null = null;
+
+  put(item: Uint8Array<ArrayBuffer>): void {
+    if (item.length > 0) this.items.push(item);
+    this.wake?.();
+  }
+
+  end(): void {
+    this.ended = true;
+    this.wake?.();
+  }
+
+  fail(error: Error): void {
+    this.error = error;
+    this.wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    for (;;) {
+      const item = this.items.shift();
+      if (item) {
+        yield item;
+        continue;
+      }
+      if (this.error) throw this.error;
+      if (this.ended) return;
+      await new Promise<void>((resolve) => (this.wake = resolve));
+    }
+  }
+}

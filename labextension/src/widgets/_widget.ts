@@ -1,0 +1,61 @@
+// How a widget reaches its log: the comm at once, and HTTP as soon as a gateway of the same log answers.
+
+import { CommTransport, type Model } from '../sources/comm.ts';
+import { Failover } from '../sources/failover.ts';
+import { Source } from '../sources/source.ts';
+import { FetchTransport, type Transport } from '../sources/transport.ts';
+
+export type { Model };
+
+export interface RenderProps {
+  model: Model;
+  el: HTMLElement;
+  signal?: AbortSignal;
+}
+
+/** An anywidget module around a function that draws into `el` until the signal is aborted. */
+export function widget(draw: (model: Model, el: HTMLElement, source: Source, signal: AbortSignal) => void): {
+  render(props: RenderProps): () => void;
+} {
+  return {
+    render({ model, el, signal }) {
+      const controller = new AbortController();
+      signal?.addEventListener('abort', () => controller.abort(), { once: true });
+      draw(model, el, sourceOf(model, controller.signal), controller.signal);
+      return () => controller.abort();
+    },
+  };
+}
+
+/** The source that a widget's traits name: `_log` is the log's id, `_http` says whether HTTP may be looked for. */
+export function sourceOf(model: Model, signal: AbortSignal): Source {
+  const ways = new Failover([new CommTransport(model, signal)]);
+  if (model.get('_http') !== false) void preferHttp(ways, model.get('_log') as string, signal);
+  return new Source(ways);
+}
+
+async function preferHttp(ways: Failover, log: string, signal: AbortSignal): Promise<void> {
+  const base = jupyterBase();
+  if (base === null) return;
+  const http: Transport = new FetchTransport(`${base}kodosumi`);
+  try {
+    const reply = await http.send({ method: 'GET', path: '/api/v1/health', signal });
+    if (reply.status !== 200) return;
+    const told = JSON.parse(new TextDecoder().decode(await reply.bytes())) as { log?: string };
+    if (told.log === log) ways.prefer(http);
+  } catch {
+    return; // no Jupyter server with a gateway: the comm carries
+  }
+}
+
+/** The Jupyter server's base URL, where the page is one of its own. */
+export function jupyterBase(): string | null {
+  const text = document.getElementById('jupyter-config-data')?.textContent;
+  if (!text) return null;
+  try {
+    const base = (JSON.parse(text) as { baseUrl?: string }).baseUrl;
+    return base === undefined ? null : new URL(base, location.href).href;
+  } catch {
+    return null;
+  }
+}
