@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from browser.pages import Pages, serve_pages
 from browser.showcase import Showcase
 

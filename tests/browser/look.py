@@ -23,10 +23,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 def main() -> None:
     """See the module."""
+    from playwright.sync_api import sync_playwright
+
     from browser.conftest import ARGS, CHROMIUM
     from browser.pages import serve_pages
     from browser.showcase import Showcase
-    from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("widget")
