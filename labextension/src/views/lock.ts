@@ -10,8 +10,8 @@ import { complete } from './form/upload.ts';
 import { FORM_CSS, type FormHandle, mountForm } from './form.ts';
 import { absolute, relative } from './format.ts';
 import type { Host } from './host.ts';
+import { JSON_CSS, mountJson } from './json.ts';
 import { poll } from './poll.ts';
-import { TREE_CSS, shownData } from './tree.ts';
 
 export interface LockOptions {
   /** Everything that waits, where somebody asks for it already; else the lock asks by itself. */
@@ -118,7 +118,7 @@ class LockView {
   private ask(detail: LockDetail): void {
     this.state.set('open');
     this.body.replaceChildren();
-    if (detail.data !== null && detail.data !== undefined) this.body.append(h('div', { class: 'kl-lock-data' }, shownData(detail.data)));
+    if (detail.data !== null && detail.data !== undefined) this.body.append(shownData(detail.data, 'What it is about'));
     const free = detail.form === null;
     this.form = mountForm(this.body, {
       elements: detail.form ?? FREE,
@@ -200,7 +200,7 @@ class LockView {
     this.status.hidden = false;
     if (typed) this.form?.setDisabled('What you entered was not sent; it stays here to be copied.');
     else this.body.replaceChildren();
-    if (result !== undefined) this.status.after(h('details', { class: 'kl-lock-answer' }, h('summary', { text: 'The answer' }), shownData(result)));
+    if (result !== undefined) this.status.after(h('details', { class: 'kl-lock-answer' }, h('summary', { text: 'The answer' }), shownData(result, 'The answer')));
     this.times();
   }
 
@@ -211,6 +211,14 @@ class LockView {
     setText(this.status, lost ? 'Reconnecting… what you enter is kept.' : '');
     this.status.hidden = !lost;
   }
+}
+
+/** A text as lines, anything else as a tree. */
+function shownData(value: unknown, label: string): HTMLElement {
+  const made = h('div', { class: 'kl-lock-data' });
+  if (typeof value === 'string') made.textContent = value;
+  else mountJson(made, value, label);
+  return made;
 }
 
 /** What a lock without a form is answered in. */
@@ -238,7 +246,7 @@ function refused(detail: string): Refusal {
 
 export const LOCK_CSS =
   FORM_CSS +
-  TREE_CSS +
+  JSON_CSS +
   `
 .kl .kl-lock { display: flex; flex-direction: column; gap: 8px; min-width: 0; }
 .kl .kl-lock-head:empty { display: none; }
@@ -249,6 +257,6 @@ export const LOCK_CSS =
 .kl .kl-lock[data-state=closed] .kl-lock-status { border-color: var(--kl-idle); }
 .kl .kl-lock-body { display: flex; flex-direction: column; gap: 12px; }
 .kl .kl-lock-body > p { margin: 0; }
-.kl .kl-lock-data { padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; }
+.kl .kl-lock-data { padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 320px; overflow: auto; }
 .kl .kl-lock-answer > summary { cursor: pointer; color: var(--kl-fg2); }
 `;
