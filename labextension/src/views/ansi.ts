@@ -169,9 +169,11 @@ export function styled(style: Style): HTMLElement {
   const element = document.createElement('span');
   let { fg, bg } = style;
   if (style.inverse) [fg, bg] = [bg ?? 'bg', fg ?? 'fg'];
-  if (fg !== undefined) element.style.color = bg === undefined && typeof fg === 'string' && fg.includes(',')
-    ? `color-mix(in oklab, rgb(${fg}) 78%, var(--kl-fg))`
-    : colour(fg);
+  else if (bg !== undefined) fg = onto(bg, fg);
+  if (fg !== undefined) {
+    const alone = bg === undefined && typeof fg === 'string' && fg.includes(',');
+    element.style.color = alone ? `color-mix(in oklab, rgb(${fg}) 78%, var(--kl-fg))` : colour(fg);
+  }
   if (bg !== undefined) element.style.backgroundColor = colour(bg);
   if (style.bold) element.style.fontWeight = '700';
   if (style.dim) element.style.opacity = '.72';
@@ -179,6 +181,15 @@ export function styled(style: Style): HTMLElement {
   const decoration = [style.underline && 'underline', style.strike && 'line-through'].filter(Boolean).join(' ');
   if (decoration) element.style.textDecoration = decoration;
   return element;
+}
+
+/** Black, grey and white, or nothing, on a colour: what can be read on it in this theme. */
+function onto(bg: number | string, fg: number | string | undefined): number | string {
+  const grey = fg === undefined || fg === 0 || fg === 7 || fg === 8 || fg === 15;
+  if (typeof bg === 'number') return grey ? 'bg' : fg;
+  if (fg !== undefined) return fg;
+  const [r = 0, g = 0, b = 0] = bg.split(', ').map(Number);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 128 ? '0, 0, 0' : '255, 255, 255';
 }
 
 function colour(value: number | string): string {

@@ -6,7 +6,6 @@ import type { Event, EventTable } from '../sources/events.ts';
 import { type Filter, type Source, type Window, pause } from '../sources/source.ts';
 import { Unreachable, aborted } from '../sources/transport.ts';
 import { Value } from '../sources/value.ts';
-import type { Tail } from './tail.ts';
 
 /** Rows of one request. */
 export const PAGE = 200;
@@ -14,6 +13,12 @@ export const PAGE = 200;
 const KEPT = 60;
 /** Rows of one request where everything is read. */
 const BLOCK = 1000;
+
+/** Whoever follows the run: a RunStore. */
+export interface Tail {
+  /** Call with each table of new events, in order, until the signal is aborted. */
+  onEvents(listener: (events: EventTable) => void, signal: AbortSignal): void;
+}
 
 interface Page {
   rows: (Event | undefined)[];
@@ -99,11 +104,17 @@ export class ListModel {
     this.fetch(from - 1);
   }
 
-  /** The row of the event `seq`, or where it would stand; filters of before and after count the same. */
-  async locate(seq: number, signal: AbortSignal): Promise<number> {
+  /** How many rows come up to the event `seq`; the row of the event itself is one less. */
+  async countUpTo(seq: number, signal: AbortSignal): Promise<number> {
+    if (seq < 0) return 0;
     const upto = Math.min(seq, this.current.upto ?? Infinity);
-    const found = await this.source.window(this.runId, { ...this.current, upto }, 0, 1, signal);
-    return Math.max(0, found.total - 1);
+    return (await this.source.window(this.runId, { ...this.current, upto }, 0, 1, signal)).total;
+  }
+
+  /** A row, waited for; undefined where there is none. */
+  async row(index: number, signal: AbortSignal): Promise<Event | undefined> {
+    for await (const event of this.read(index, index + 1, signal)) return event;
+    return undefined;
   }
 
   /** Rows `from` … `to`-1 in order, whether they are here or not. */

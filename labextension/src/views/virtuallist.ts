@@ -21,6 +21,8 @@ export interface ListOptions {
   rowHeight: number;
   /** Rows may differ in height: measure them when they are drawn. */
   measured?: boolean;
+  /** Be no taller than the rows are; the style sheet says how tall at most. */
+  fit?: boolean;
   total(): number;
   /** These rows are about to be seen. */
   want?(first: number, last: number): void;
@@ -57,6 +59,7 @@ export class VirtualList {
   private spaced = -1;
   /** The widest row seen, so that scrolling down does not change how far one scrolls sideways. */
   private widest = 0;
+  private fit = -1;
   private resting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -276,10 +279,10 @@ export class VirtualList {
 
   private draw(): void {
     const total = this.options.total();
-    const inside = this.element.clientHeight;
-    if (inside === 0) return; // not shown: the ResizeObserver asks again
-    let [first, last, top] = [0, -1, 0];
+    if (this.element.clientWidth === 0) return; // not shown: the ResizeObserver asks again
+    let [first, last, top, inside] = [0, -1, 0, 0];
     for (let round = 0; round < 4; round++) {
+      inside = this.fitted(total);
       const most = Math.max(0, this.heights.top(total) - inside);
       const wished = this.heights.top(this.anchor.index) + this.anchor.offset;
       top = this.following.get() ? most : Math.min(wished, most);
@@ -295,6 +298,16 @@ export class VirtualList {
     this.layer.style.transform = `translateY(${this.heights.top(first) + this.shift}px)`;
     this.options.want?.(first, last);
     if (this.shift !== 0) this.settle();
+  }
+
+  private fitted(total: number): number {
+    const { element } = this;
+    if (this.options.fit) {
+      const bar = element.offsetHeight - element.clientHeight;
+      const height = Math.min(TALLEST, Math.max(1, this.heights.top(total))) + bar;
+      if (height !== this.fit) element.style.height = `${(this.fit = height)}px`;
+    }
+    return element.clientHeight;
   }
 
   private space(total: number): void {
