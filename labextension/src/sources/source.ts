@@ -127,9 +127,14 @@ export class Source {
   // -- events
 
   /** Events enough to draw everything but console and event list: long runs are thinned out. */
-  async overview(runId: string, upto?: number, signal?: AbortSignal): Promise<{ events: EventTable; lastSeq: number }> {
+  async overview(
+    runId: string,
+    upto?: number,
+    signal?: AbortSignal,
+  ): Promise<{ events: EventTable; lastSeq: number; total: number }> {
     const reply = await this.arrow(`/runs/${runId}/overview${search({ upto })}`, signal);
-    return { events: EventTable.from(await reply.bytes()), lastSeq: numberOf(reply, 'x-last-seq') };
+    const [lastSeq, total] = [numberOf(reply, 'x-last-seq'), numberOf(reply, 'x-total')];
+    return { events: EventTable.from(await reply.bytes()), lastSeq, total };
   }
 
   /** A stretch of the events that fit; a negative `offset` counts from the end. */
