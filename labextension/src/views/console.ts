@@ -6,10 +6,10 @@ import { aborted } from '../sources/transport.ts';
 import { Value } from '../sources/value.ts';
 import { ANSI_CSS, lines } from './ansi.ts';
 import { AgentChoice, CONTROLS_CSS, button, connectionWords, endButton, toggle } from './controls.ts';
-import { MOST_COPIED, collect, copySelection } from './copying.ts';
+import { MOST_COPIED, collect, copySelection, selectedRows } from './copying.ts';
 import { fill, h, setText } from './dom.ts';
 import { count, plural } from './format.ts';
-import { Finder, escaped } from './finder.ts';
+import { Finder } from './finder.ts';
 import { copy, download } from './host.ts';
 import { KINDS, LINES_CSS, drawLine, said, textOf } from './lines.ts';
 import { LIST_CSS, ListModel, VirtualList } from './lists.ts';
@@ -120,7 +120,7 @@ class Console {
   private filter(): Filter {
     const kinds = KINDS.filter((kind) => this.shown.get(kind)!.get());
     const agent = this.agents.chosen.get();
-    const search = this.finder.only.get() ? escaped(this.finder.text.get()) : undefined;
+    const search = this.finder.only.get() ? this.finder.text.get() : undefined;
     return { kinds, ...(agent === null ? {} : { agents: [agent] }), ...(search ? { search } : {}) };
   }
 
@@ -189,8 +189,7 @@ class Console {
   }
 
   private async copyAll(): Promise<void> {
-    const selected = getSelection();
-    if (selected && !selected.isCollapsed && this.list.rowOf(selected.anchorNode) >= 0) {
+    if (selectedRows(this.list)) {
       document.execCommand('copy'); // eslint-disable-line @typescript-eslint/no-deprecated -- raises the event answered above
       return;
     }

@@ -4,7 +4,8 @@
 import type { Event } from '../sources/events.ts';
 import { copy } from './host.ts';
 import type { ListModel } from './listmodel.ts';
-import { type VirtualList, selectionIn } from './virtuallist.ts';
+import { selectionIn } from './rowpool.ts';
+import type { VirtualList } from './virtuallist.ts';
 
 /** More than this is for the download. */
 export const MOST_COPIED = 20_000_000;

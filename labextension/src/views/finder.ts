@@ -51,7 +51,7 @@ export class Finder {
     this.input.select();
   }
 
-  /** Look for this, among these events; the words as the payload has them. */
+  /** Look for the words among the events that the list shows. */
   look(): void {
     this.place = -1;
     this.found.set(-1);
@@ -61,7 +61,7 @@ export class Finder {
       setText(this.told, '');
       return;
     }
-    const filter = { ...this.model.filter, search: escaped(words) };
+    const filter = { ...this.model.filter, search: words };
     if (this.matches) this.matches.setFilter(filter);
     else {
       this.matches = new ListModel(this.source, this.runId, filter, this.tail, this.signal);
@@ -107,9 +107,4 @@ export class Finder {
     else if (total === 0) setText(this.told, 'no match');
     else setText(this.told, this.place < 0 ? count(total) : `${count(this.place + 1)} of ${count(total)}`);
   }
-}
-
-/** Text as it stands inside a JSON string, which is what the log holds. */
-export function escaped(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
 }

@@ -12,7 +12,7 @@ export const PAGE = 200;
 /** Pages kept; the others are fetched again when they are looked at. */
 const KEPT = 60;
 /** Rows of one request where everything is read. */
-const BLOCK = 1000;
+const BLOCK = 5000;
 
 /** Whoever follows the run: a RunStore. */
 export interface Tail {
@@ -108,7 +108,7 @@ export class ListModel {
   async countUpTo(seq: number, signal: AbortSignal): Promise<number> {
     if (seq < 0) return 0;
     const upto = Math.min(seq, this.current.upto ?? Infinity);
-    return (await this.source.window(this.runId, { ...this.current, upto }, 0, 1, signal)).total;
+    return (await this.source.window(this.runId, { ...this.current, upto }, 0, 0, signal)).total;
   }
 
   /** A row, waited for; undefined where there is none. */
@@ -277,9 +277,10 @@ export class ListModel {
 export function matcher(filter: Filter): (event: Event) => boolean {
   const kinds = filter.kinds?.length ? new Set<string>(filter.kinds) : null;
   const agents = filter.agents?.length ? new Set(filter.agents) : null;
-  const text = filter.search?.toLowerCase() ?? '';
+  // within a payload, which is JSON, quotes and line ends are escaped
+  const texts = [filter.search ?? '', JSON.stringify(filter.search ?? '').slice(1, -1)].map((text) => text.toLowerCase());
   return (event) =>
     (!kinds || kinds.has(event.kind)) &&
     (!agents || agents.has(event.agent ?? '')) &&
-    (text === '' || event.payload.toLowerCase().includes(text));
+    (texts[0] === '' || texts.some((text) => event.payload.toLowerCase().includes(text)));
 }

@@ -4,6 +4,7 @@
 
 import { coalesced, h } from './dom.ts';
 import { Heights, type Place } from './heights.ts';
+import { RowPool } from './rowpool.ts';
 import { Value } from '../sources/value.ts';
 
 /** Chromium draws nothing below 33.5 million pixels, Firefox below 17.8. */
@@ -30,13 +31,8 @@ export interface ListOptions {
   draw(row: HTMLElement, index: number): boolean;
   /** The current row has changed, by key or click; `open` on Enter and double click. */
   onCurrent?(index: number, open: boolean): void;
-  /** How many columns a grid has, for screen readers. */
-  columns?: number;
-}
-
-interface Row {
-  element: HTMLElement;
-  complete: boolean;
+  /** The row with the names of a grid's columns; it stays on top. */
+  header?: HTMLElement;
 }
 
 export class VirtualList {
@@ -49,9 +45,8 @@ export class VirtualList {
 
   private readonly spacer: HTMLElement;
   private readonly heights: Heights;
+  private readonly rows: RowPool;
   private readonly ask: () => void;
-  private rows = new Map<number, Row>();
-  private spare: HTMLElement[] = [];
   private anchor: Place = { index: 0, offset: 0 };
   /** Real position less the one in the list: not 0 where the list is taller than an element can be. */
   private shift = 0;
@@ -70,10 +65,12 @@ export class VirtualList {
     this.heights = new Heights(options.rowHeight);
     this.layer = h('div', { class: 'kl-list-layer', role: options.role === 'grid' ? 'presentation' : undefined });
     this.spacer = h('div', { class: 'kl-list-space', role: options.role === 'grid' ? 'rowgroup' : undefined }, this.layer);
-    this.element = h('div', { class: 'kl-list', tabindex: 0, role: options.role, 'aria-label': options.label }, this.spacer);
+    const named = { class: 'kl-list', tabindex: 0, role: options.role, 'aria-label': options.label };
+    this.element = h('div', named, options.header, this.spacer);
+    options.header?.classList.add('kl-list-head');
     if (options.role === 'log') this.element.setAttribute('aria-live', 'off');
-    else if (options.columns) this.element.setAttribute('aria-colcount', String(options.columns));
     parent.append(this.element);
+    this.rows = new RowPool(this.layer, options.role === 'grid', options.header ? 2 : 1, (row, index) => options.draw(row, index));
     this.ask = coalesced(() => this.draw(), signal);
     this.listen();
     this.ask();
@@ -86,7 +83,7 @@ export class VirtualList {
 
   /** What rows show has changed: draw all of them anew. */
   redraw(): void {
-    for (const row of this.rows.values()) row.complete = false;
+    this.rows.stale();
     this.ask();
   }
 
@@ -111,7 +108,7 @@ export class VirtualList {
   /** Bring a row into sight: on top, in the middle, or only as far as needed. */
   show(index: number, where: 'top' | 'middle' | 'near' = 'near'): void {
     this.following.set(false);
-    const [top, height, inside] = [this.heights.top(index), this.heights.of(index), this.element.clientHeight];
+    const [top, height, inside] = [this.heights.top(index), this.heights.of(index), this.inside()];
     const at = this.heights.top(this.anchor.index) + this.anchor.offset;
     let target = at;
     if (where === 'top') target = top;
@@ -139,22 +136,19 @@ export class VirtualList {
 
   /** The row that an element or text inside the list belongs to, or -1. */
   rowOf(node: Node | null): number {
-    for (let at: Node | null = node; at && at !== this.element; at = at.parentNode) {
-      if (at.parentNode === this.layer) return Number((at as HTMLElement).dataset['row']);
-    }
-    return -1;
-  }
-
-  /** Whether the element of a row exists. */
-  has(index: number): boolean {
-    return this.rows.has(index);
+    return this.rows.of(node);
   }
 
   /** First and last row in sight. */
   inSight(): [number, number] {
     const top = this.heights.top(this.anchor.index) + this.anchor.offset;
     const total = this.options.total();
-    return [this.anchor.index, this.heights.at(top + this.element.clientHeight - 1, total).index];
+    return [this.anchor.index, this.heights.at(top + this.inside() - 1, total).index];
+  }
+
+  /** Pixels in which rows are seen. */
+  private inside(): number {
+    return this.element.clientHeight - (this.options.header?.offsetHeight ?? 0);
   }
 
   private listen(): void {
@@ -187,7 +181,7 @@ export class VirtualList {
 
   /** Wheel up at the end: whoever reads stops following, even if the list grew in the same moment. */
   private leaveEnd(): void {
-    if (this.heights.top(this.options.total()) > this.element.clientHeight) this.following.set(false);
+    if (this.heights.top(this.options.total()) > this.inside()) this.following.set(false);
   }
 
   private onScroll(): void {
@@ -196,7 +190,7 @@ export class VirtualList {
     if (Math.abs(moved) < 1) return;
     this.scrolled = at;
     const total = this.options.total();
-    const inside = this.element.clientHeight;
+    const inside = this.inside();
     const [most, real] = [Math.max(0, this.heights.top(total) - inside), Math.max(1, this.spaced - inside)];
     let top = at - this.shift;
     // the scroll bar was dragged in a list that is taller than its element: the share counts
@@ -214,7 +208,7 @@ export class VirtualList {
   private settle(): void {
     clearTimeout(this.resting);
     if (Math.abs(this.shift) < 1 && this.spaced < TALLEST) return;
-    const inside = this.element.clientHeight;
+    const inside = this.inside();
     const top = this.scrolled - this.shift;
     const most = this.heights.top(this.options.total()) - inside;
     const nearEnd =
@@ -226,7 +220,7 @@ export class VirtualList {
 
   private align(): void {
     if (this.signal.aborted) return;
-    const inside = this.element.clientHeight;
+    const inside = this.inside();
     const top = this.heights.top(this.anchor.index) + this.anchor.offset;
     const [most, real] = [this.heights.top(this.options.total()) - inside, this.spaced - inside];
     const target = most > real + 1 ? (top / Math.max(1, most)) * real : top;
@@ -243,7 +237,7 @@ export class VirtualList {
 
   private moveTo(target: number): void {
     const total = this.options.total();
-    const most = Math.max(0, this.heights.top(total) - this.element.clientHeight);
+    const most = Math.max(0, this.heights.top(total) - this.inside());
     const top = Math.max(0, Math.min(most, target));
     this.anchor = this.heights.at(top, total);
     this.shift = this.scrolled - top;
@@ -253,7 +247,7 @@ export class VirtualList {
 
   private onKey(event: KeyboardEvent): void {
     if (event.altKey || event.metaKey || (event.target as HTMLElement).closest('input,textarea,select')) return;
-    const page = Math.max(1, Math.floor(this.element.clientHeight / this.options.rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.inside() / this.options.rowHeight) - 1);
     const total = this.options.total();
     const steps: Record<string, number> = {
       ArrowUp: -1, ArrowDown: 1, PageUp: -page, PageDown: page, Home: -Infinity, End: Infinity,
@@ -289,10 +283,14 @@ export class VirtualList {
       this.anchor = this.heights.at(top, total);
       first = this.heights.at(top - BEYOND, total).index;
       last = total === 0 ? -1 : this.heights.at(top + inside + BEYOND, total).index;
-      this.fill(first, last);
-      if (!this.measure()) break;
+      this.rows.fill(first, last, this.current.get());
+      if (!this.options.measured || !this.rows.measure(this.heights)) break;
     }
     this.space(total);
+    if (this.options.measured) this.widen();
+    const active = this.rows.idOf(this.current.get());
+    if (active) this.element.setAttribute('aria-activedescendant', active);
+    else this.element.removeAttribute('aria-activedescendant');
     if (this.following.get()) this.place(this.spaced - inside);
     this.shift = this.scrolled - top;
     this.layer.style.transform = `translateY(${this.heights.top(first) + this.shift}px)`;
@@ -303,11 +301,18 @@ export class VirtualList {
   private fitted(total: number): number {
     const { element } = this;
     if (this.options.fit) {
-      const bar = element.offsetHeight - element.clientHeight;
-      const height = Math.min(TALLEST, Math.max(1, this.heights.top(total))) + bar;
+      const others = element.offsetHeight - this.inside();
+      const height = Math.min(TALLEST, Math.max(1, this.heights.top(total))) + others;
       if (height !== this.fit) element.style.height = `${(this.fit = height)}px`;
     }
-    return element.clientHeight;
+    return this.inside();
+  }
+
+  private widen(): void {
+    const width = this.layer.offsetWidth;
+    if (width <= this.widest) return;
+    this.widest = width;
+    if (width > this.element.clientWidth) this.spacer.style.minWidth = `${width}px`;
   }
 
   private space(total: number): void {
@@ -315,98 +320,17 @@ export class VirtualList {
     if (height !== this.spaced) {
       this.spaced = height;
       this.spacer.style.height = `${height}px`;
-      if (this.options.role === 'grid') this.element.setAttribute('aria-rowcount', String(total));
+      if (this.options.role === 'grid') this.element.setAttribute('aria-rowcount', String(total + (this.options.header ? 1 : 0)));
       if (this.element.scrollTop !== this.scrolled) this.scrolled = this.element.scrollTop;
     }
   }
-
-  /** Give every row from first to last its element, in order; others become spare. */
-  private fill(first: number, last: number): void {
-    const kept = this.selected();
-    for (const [index, row] of this.rows) {
-      if (index >= first && index <= last) continue;
-      if (kept.has(index)) {
-        row.element.classList.add('kl-list-kept');
-        continue;
-      }
-      row.element.remove();
-      this.rows.delete(index);
-      if (this.spare.length < 100) this.spare.push(row.element);
-    }
-    let next = this.layer.firstChild as HTMLElement | null;
-    while (next && Number(next.dataset['row']) < first) next = next.nextSibling as HTMLElement | null;
-    for (let index = first; index <= last; index++) {
-      let row = this.rows.get(index);
-      if (row) {
-        row.element.classList.remove('kl-list-kept');
-        next = row.element.nextSibling as HTMLElement | null;
-      } else {
-        row = { element: this.spare.pop() ?? this.make(), complete: false };
-        row.element.dataset['row'] = String(index);
-        this.rows.set(index, row);
-        this.layer.insertBefore(row.element, next);
-      }
-      this.mark(row.element, index);
-      if (!row.complete) row.complete = this.options.draw(row.element, index);
-    }
-  }
-
-  private make(): HTMLElement {
-    const row = h('div', { class: 'kl-list-row' });
-    if (this.options.role === 'grid') row.setAttribute('role', 'row');
-    if (!this.options.measured) row.style.height = `${this.options.rowHeight}px`;
-    return row;
-  }
-
-  private mark(element: HTMLElement, index: number): void {
-    if (this.options.role !== 'grid') return;
-    const current = this.current.get() === index;
-    element.setAttribute('aria-rowindex', String(index + 1));
-    element.setAttribute('aria-selected', String(current));
-    if (!current) return;
-    element.id ||= `kl-row-${Math.random().toString(36).slice(2)}`;
-    this.element.setAttribute('aria-activedescendant', element.id);
-  }
-
-  /** Rows that hold an end of the text that is selected: they stay, or the selection would break. */
-  private selected(): Set<number> {
-    const found = new Set<number>();
-    const selection = selectionIn(this.element);
-    if (!selection || selection.isCollapsed) return found;
-    for (const node of [selection.anchorNode, selection.focusNode]) {
-      const index = this.rowOf(node);
-      if (index >= 0) found.add(index);
-    }
-    return found;
-  }
-
-  /** Keep the heights of the rows that are drawn; true where one is another than was thought. */
-  private measure(): boolean {
-    if (!this.options.measured) return false;
-    let changed = false;
-    for (const [index, row] of this.rows) {
-      if (row.element.classList.contains('kl-list-kept')) continue;
-      changed = this.heights.set(index, row.element.getBoundingClientRect().height) || changed;
-    }
-    const width = this.layer.offsetWidth;
-    if (width > this.widest) {
-      this.widest = width;
-      if (width > this.element.clientWidth) this.spacer.style.minWidth = `${width}px`;
-    }
-    return changed;
-  }
-}
-
-/** The selection, also inside a shadow root where the browser tells it there. */
-export function selectionIn(element: Element): Selection | null {
-  const root = element.getRootNode() as { getSelection?: () => Selection | null };
-  return root.getSelection?.() ?? document.getSelection();
 }
 
 export const LIST_CSS = `
 .kl .kl-list { position: relative; overflow: auto; overflow-anchor: none; contain: strict; overscroll-behavior: contain; }
 .kl .kl-list-space { position: relative; min-width: 100%; }
 .kl .kl-list-layer { position: absolute; top: 0; inset-inline: 0; will-change: transform; min-width: 100%; }
+.kl .kl-list-head { position: sticky; top: 0; z-index: 1; background: var(--kl-bg2); }
 .kl .kl-list-row { min-width: 100%; }
 .kl .kl-list-kept { position: absolute; visibility: hidden; pointer-events: none; }
 `;
