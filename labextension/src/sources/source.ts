@@ -8,7 +8,8 @@ import { Value } from './value.ts';
 
 const API = '/api/v1';
 const ARROW = 'application/vnd.apache.arrow.stream';
-const FRAMES = 'application/vnd.kodosumi.frames';
+// Not the frames' own type: jupyter-server-proxy passes an answer on as it comes only to who asks for exactly this.
+const STREAM = 'text/event-stream';
 
 /** A refusal, as the gateway words it; `errors` has messages for each field. */
 export class Refusal extends Error {
@@ -95,6 +96,11 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
+  now(): number {
+    return Date.now();
+  }
+
   // -- runs
 
   async runs(query: RunQuery, signal?: AbortSignal): Promise<RunPage> {
@@ -161,7 +167,7 @@ export class Source {
     for (;;) {
       if (signal.aborted) return;
       try {
-        const headers = { accept: FRAMES };
+        const headers = { accept: STREAM };
         const path = `${API}/runs/${runId}/frames${search({ after: last })}`;
         const reply = await this.transport.send({ method: 'GET', path, headers, signal });
         if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);

@@ -8,8 +8,7 @@ import { KINDS, type Kind } from '../wire.ts';
 import { AgentChoice, CONTROLS_CSS, button, connectionWords, endButton, searchField, toggle } from './controls.ts';
 import { fill, h, setText } from './dom.ts';
 import { absolute, bytes, clock, count, plural } from './format.ts';
-import { copy } from './host.ts';
-import { JSON_CSS, jsonTree } from './json.ts';
+import { JSON_CSS, mountJson } from './json.ts';
 import { LIST_CSS, ListModel, VirtualList } from './lists.ts';
 import { type RunStore, ended } from './store.ts';
 
@@ -148,23 +147,22 @@ class Events {
       ['time', absolute(event.ts)], ['kind', event.kind], ['agent', event.agent ?? 'the flow itself'], ['attempt', String(event.attempt)],
       ['size', bytes(new TextEncoder().encode(event.payload).length)],
     ];
-    const told = h('span', { role: 'status', class: 'kl-muted' });
-    const copied = (text: string) => (): void => void copy(text).then((done) => setText(told, done ? 'Copied' : 'The browser did not allow to copy'));
-    const tree = h('div', { class: 'kl-event-tree' }, jsonTree(payload, 2));
+    const tree = h('div', { class: 'kl-event-tree' });
+    mountJson(tree, payload, 'Payload');
     const artifact = artifactOf(payload);
     fill(this.pane,
       h('div', { class: 'kl-row' }, h('strong', { class: 'kl-grow', text: `Event ${count(event.seq)}` }), button('×', () => this.close(), this.signal, 'Close')),
       h('dl', {}, ...about.flatMap(([name, value]) => [h('dt', { text: name }), h('dd', { text: value })])),
-      h('div', { class: 'kl-row' }, button('Copy JSON', copied(pretty(payload)), this.signal),
-        artifact && button(`Load ${bytes(artifact.nbytes)}`, () => void this.load(artifact.sha256, tree), this.signal), told),
-      tree);
+      artifact && button(`Load ${bytes(artifact.nbytes)}`, () => void this.load(artifact.sha256, tree), this.signal), tree);
     this.pane.hidden = false;
     this.list.refresh();
   }
 
   private async load(sha256: string, tree: HTMLElement): Promise<void> {
     try {
-      fill(tree, jsonTree(await this.source.artifact(this.runId, sha256, this.signal), 1));
+      const payload = await this.source.artifact(this.runId, sha256, this.signal);
+      fill(tree);
+      mountJson(tree, payload, 'Payload');
     } catch (error) {
       if (!aborted(error)) fill(tree, h('div', { class: 'kl-problem', text: error instanceof Error ? error.message : String(error) }));
     }
@@ -238,10 +236,6 @@ function parsed(payload: string): unknown {
   } catch {
     return payload;
   }
-}
-
-function pretty(payload: unknown): string {
-  return JSON.stringify(payload, null, 2);
 }
 
 function artifactOf(payload: unknown): { sha256: string; nbytes: number } | null {
