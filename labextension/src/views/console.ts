@@ -70,6 +70,7 @@ class Console {
     const { signal, list } = this;
     const follow = toggle('Follow', list.following, signal, 'Stay at the end as lines come');
     follow.addEventListener('click', () => list.refresh(), { signal });
+    this.store.changed.watch(() => (follow.hidden = ended(this.store.state) && !list.following.get()), signal);
     return h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Console' },
       this.finder.element,
       this.agents.element,

@@ -11,6 +11,8 @@ import { Value } from '../sources/value.ts';
 export const PAGE = 200;
 /** Pages kept; the others are fetched again when they are looked at. */
 const KEPT = 60;
+/** Pages are asked for at most this often while one scrolls far. */
+const RUSH_MS = 70;
 /** Rows of one request where everything is read. */
 const BLOCK = 5000;
 
@@ -41,6 +43,8 @@ export class ListModel {
   private counting: AbortController | null = null;
   private fits: (event: Event) => boolean;
   private tick = 0;
+  private fetched = -Infinity;
+  private later: ReturnType<typeof setTimeout> | undefined;
   /** Counts up with each filter: answers to an earlier one are thrown away. */
   private epoch = 0;
 
@@ -97,11 +101,19 @@ export class ListModel {
         this.asked.delete(page);
       }
     }
-    let missing = false;
-    for (let page = from; page <= to; page++) missing = this.fetch(page) || missing;
-    if (missing) return;
-    this.fetch(to + 1);
-    this.fetch(from - 1);
+    clearTimeout(this.later);
+    if (!this.missing(from) && !this.missing(to)) {
+      // what is in sight is here: now the neighbours
+      for (const page of [to + 1, from - 1]) if (this.missing(page)) this.fetch(page);
+      return;
+    }
+    // a scroll bar that is dragged passes pages that nobody will see: then wait for it to rest
+    const wait = this.fetched + RUSH_MS - performance.now();
+    if (wait > 0) {
+      this.later = setTimeout(() => this.want(first, last), wait);
+      return;
+    }
+    for (let page = from; page <= to; page++) if (this.missing(page)) this.fetch(page);
   }
 
   /** How many rows come up to the event `seq`; the row of the event itself is one less. */
@@ -135,6 +147,7 @@ export class ListModel {
   }
 
   private stop(): void {
+    clearTimeout(this.later);
     this.counting?.abort();
     this.counting = null;
     for (const request of this.asked.values()) request.abort();
@@ -199,20 +212,23 @@ export class ListModel {
     this.said();
   }
 
-  /** Ask for a page unless it is here or on its way; false where nothing is missing. */
-  private fetch(page: number): boolean {
+  /** Whether rows of a page are not here. */
+  private missing(page: number): boolean {
     const first = page * PAGE;
     if (page < 0 || first >= this.total) return false;
     const rows = this.pages.get(page)?.rows;
     const end = Math.min(PAGE, this.total - first);
-    let missing = 0;
-    while (missing < end && rows?.[missing] !== undefined) missing++;
-    if (missing === end) return false;
-    if (this.asked.has(page)) return true;
+    let at = 0;
+    while (at < end && rows?.[at] !== undefined) at++;
+    return at < end;
+  }
+
+  private fetch(page: number): void {
+    if (this.asked.has(page)) return;
     const controller = new AbortController();
     this.asked.set(page, controller);
+    this.fetched = performance.now();
     void this.load(page, controller);
-    return true;
   }
 
   private async load(page: number, controller: AbortController): Promise<void> {
