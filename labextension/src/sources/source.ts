@@ -96,6 +96,11 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
+  now(): number {
+    return Date.now();
+  }
+
   // -- runs
 
   async runs(query: RunQuery, signal?: AbortSignal): Promise<RunPage> {
