@@ -8,7 +8,8 @@ import { Value } from './value.ts';
 
 const API = '/api/v1';
 const ARROW = 'application/vnd.apache.arrow.stream';
-const FRAMES = 'application/vnd.kodosumi.frames';
+// Not the frames' own type: jupyter-server-proxy passes an answer on as it comes only to who asks for exactly this.
+const STREAM = 'text/event-stream';
 
 /** A refusal, as the gateway words it; `errors` has messages for each field. */
 export class Refusal extends Error {
@@ -161,7 +162,7 @@ export class Source {
     for (;;) {
       if (signal.aborted) return;
       try {
-        const headers = { accept: FRAMES };
+        const headers = { accept: STREAM };
         const path = `${API}/runs/${runId}/frames${search({ after: last })}`;
         const reply = await this.transport.send({ method: 'GET', path, headers, signal });
         if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);
