@@ -300,7 +300,9 @@ def flow(target: Any = None, /, *, name: str | None = None, form: Model | None =
 
 def registered() -> dict[str, Flow]:
     """Flows that exist in this process, by name; of several of one name the newest."""
-    return dict(sorted(_flows.items()))
+    # a list first, at once: another thread may define a flow meanwhile
+    there = [found for ref in _flows.valuerefs() if (found := ref()) is not None]
+    return {found.name: found for found in sorted(there, key=lambda found: found.name)}
 
 
 def entrypoint_of(target: Any) -> str | None:

@@ -76,6 +76,7 @@ ROWS = [
     ["runtime.mock"],
     ["compat"],
     ["api"],
+    ["widgets.bridge", "widgets.base"],
     [
         "compat.config",
         "compat.const",
