@@ -92,7 +92,7 @@ describe('values', () => {
     show('not json');
     show({ answer: 42 });
     expect(texts('.kl-text')).toEqual(['not json']);
-    expect(texts('[role=treeitem] > .kl-value-line > .kl-value-key')).toEqual(['answer']);
+    expect(texts('[role=treeitem] > .kl-json-line > .kl-json-key')).toEqual(['answer']);
   });
 
   it('of unknown kinds are their text', () => {
@@ -120,11 +120,11 @@ describe('a JSON tree', () => {
 
   it('opens as far as it is small, and by keys', () => {
     show({ 'application/json': { a: { x: 1, y: [1, 2] }, b: Array.from({ length: 250 }, (_, i) => i) } });
-    const name = (node: Element): string => node.querySelector(':scope > .kl-value-line > .kl-value-key')?.textContent ?? '';
+    const name = (node: Element): string => node.querySelector(':scope > .kl-json-line > .kl-json-key')?.textContent ?? '';
     const open = (): string[] => [...place.querySelectorAll('[aria-expanded=true]')].map(name);
     const at = (): string => name(document.activeElement!);
     expect(open()).toEqual(['', 'a', 'b']);
-    expect(texts('[role=group] [role=treeitem] > .kl-value-line > .kl-muted').slice(-3)).toEqual(['0 … 99', '100 … 199', '200 … 249']);
+    expect(texts('[role=group] [role=treeitem] > .kl-json-line > .kl-muted').slice(-3)).toEqual(['0 … 99', '100 … 199', '200 … 249']);
     place.querySelector<HTMLElement>('[role=treeitem]')!.focus();
     press('ArrowDown');
     expect(at()).toBe('a');

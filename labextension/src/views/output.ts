@@ -7,7 +7,7 @@ import { type BokehItem, drawBokeh, hasScripts } from './output/bokeh.ts';
 import { fill, h } from './dom.ts';
 import { bytes as size, count } from './format.ts';
 import { type Grid, gridOfArrow, gridOfRecords } from './output/grid.ts';
-import { JSON_CSS, mountJson } from './output/json.ts';
+import { JSON_CSS, mountJson } from './json.ts';
 import { PROSE_CSS, html, isEmpty, markdown } from './prose.ts';
 import { TABLE_CSS, mountTable } from './output/table.ts';
 

@@ -1,8 +1,8 @@
 // A JSON value as a tree that opens and closes, by mouse and by the keys of an ARIA tree.
 
-import { h, setText } from '../dom.ts';
-import { count, plural } from '../format.ts';
-import { copy } from '../host.ts';
+import { h, setText } from './dom.ts';
+import { count, plural } from './format.ts';
+import { copy } from './host.ts';
 
 /** Children of one node that are made at once; longer lists are cut into stretches of so many. */
 const STRETCH = 100;
@@ -15,21 +15,21 @@ type Entry = [label: string, value: unknown, stretch?: boolean];
 
 export function mountJson(parent: HTMLElement, value: unknown, label = 'JSON'): void {
   const said = h('span', { class: 'kl-visually-hidden', role: 'status' });
-  const button = h('button', { type: 'button', class: 'kl-link kl-value-copy', text: 'Copy', onclick: () => void take() });
+  const button = h('button', { type: 'button', class: 'kl-link kl-json-copy', text: 'Copy', onclick: () => void take() });
   const take = async (): Promise<void> => {
     const done = await copy(JSON.stringify(value, null, 2));
     setText(button, done ? 'Copied' : 'Cannot copy');
     setText(said, button.textContent);
     setTimeout(() => setText(button, 'Copy'), 1500);
   };
-  const tree = h('div', { class: 'kl-value-tree', role: 'tree', 'aria-label': label });
+  const tree = h('div', { class: 'kl-json-tree', role: 'tree', 'aria-label': label });
   const root = item(['', value], 1);
   tree.append(root);
   root.tabIndex = 0;
   tree.addEventListener('keydown', (event) => key(tree, event));
   tree.addEventListener('click', (event) => click(tree, event));
   openFirst(root);
-  parent.append(h('div', { class: 'kl-value' }, tree, button, said));
+  parent.append(h('div', { class: 'kl-json' }, tree, button, said));
 }
 
 /** What opening a node shows, made then; `size` is how many rows that will be. */
@@ -41,16 +41,16 @@ interface Inside {
 const insides = new WeakMap<Element, Inside>();
 
 function item([label, value, stretch]: Entry, level: number): HTMLElement {
-  const line = h('span', { class: 'kl-value-line' }, h('span', { class: 'kl-value-mark', 'aria-hidden': 'true' }));
+  const line = h('span', { class: 'kl-json-line' }, h('span', { class: 'kl-json-mark', 'aria-hidden': 'true' }));
   if (stretch) line.append(h('span', { class: 'kl-muted', text: label }));
-  else if (label !== '') line.append(h('span', { class: 'kl-value-key', text: label }), ': ');
+  else if (label !== '') line.append(h('span', { class: 'kl-json-key', text: label }), ': ');
   const node = h('div', { role: 'treeitem', 'aria-level': level, tabindex: '-1' }, line);
   const inside = stretch ? rows(value as Entry[], level + 1) : insideOf(value, level + 1);
   if (!inside) {
     line.append(scalar(value));
     return node;
   }
-  if (!stretch) line.append(h('span', { class: 'kl-muted kl-value-brief', text: brief(value) }));
+  if (!stretch) line.append(h('span', { class: 'kl-muted kl-json-brief', text: brief(value) }));
   node.setAttribute('aria-expanded', 'false');
   insides.set(node, inside);
   return node;
@@ -62,7 +62,7 @@ function rows(entries: Entry[], level: number): Inside {
 
 function insideOf(value: unknown, level: number): Inside | null {
   if (typeof value === 'string') {
-    return value.length > TEXT ? { size: Infinity, make: () => [h('pre', { class: 'kl-value-text', text: value })] } : null;
+    return value.length > TEXT ? { size: Infinity, make: () => [h('pre', { class: 'kl-json-text', text: value })] } : null;
   }
   if (typeof value !== 'object' || value === null) return null;
   const all: Entry[] = Array.isArray(value) ? value.map((one, i): Entry => [String(i), one]) : Object.entries(value);
@@ -79,7 +79,7 @@ function insideOf(value: unknown, level: number): Inside | null {
 function scalar(value: unknown): HTMLElement {
   const kind = value === null ? 'null' : typeof value;
   const shown = kind === 'string' ? JSON.stringify(value) : Array.isArray(value) ? '[]' : kind === 'object' ? '{}' : String(value);
-  return h('span', { class: `kl-value-${kind}`, text: shown });
+  return h('span', { class: `kl-json-${kind}`, text: shown });
 }
 
 /** One line of what is inside. */
@@ -127,7 +127,7 @@ function focus(tree: Element, node: Element | null | undefined): void {
 }
 
 function click(tree: Element, event: MouseEvent): void {
-  const line = (event.target as Element).closest('.kl-value-line');
+  const line = (event.target as Element).closest('.kl-json-line');
   const node = line?.parentElement;
   if (!node || (node.ownerDocument.getSelection()?.toString() ?? '') !== '') return;
   expand(node, node.getAttribute('aria-expanded') !== 'true');
@@ -167,23 +167,23 @@ function key(tree: HTMLElement, event: KeyboardEvent): void {
 }
 
 export const JSON_CSS = `
-.kl .kl-value { position: relative; font-family: var(--kl-mono); font-size: .92em; line-height: 1.5; overflow-x: auto; }
-.kl .kl-value [role=group] { padding-inline-start: 16px; }
-.kl .kl-value [role=treeitem] { border-radius: 3px; outline-offset: -2px; }
-.kl .kl-value [role=treeitem]:focus-visible { outline: none; }
-.kl .kl-value [role=treeitem]:focus-visible > .kl-value-line { outline: 2px solid var(--kl-accent); outline-offset: -1px; border-radius: 3px; }
-.kl .kl-value-line { display: inline-block; max-width: 100%; padding-inline-end: 4px; overflow-wrap: anywhere; }
-.kl .kl-value [aria-expanded] > .kl-value-line { cursor: pointer; }
-.kl .kl-value-mark { display: inline-block; width: 16px; color: var(--kl-fg2); }
-.kl .kl-value [aria-expanded=false] > .kl-value-line > .kl-value-mark::before { content: '▸'; }
-.kl .kl-value [aria-expanded=true] > .kl-value-line > .kl-value-mark::before { content: '▾'; }
-.kl .kl-value [aria-expanded=true] > .kl-value-line > .kl-value-brief { visibility: hidden; }
-.kl .kl-value-key { color: var(--kl-accent); }
-.kl .kl-value-string { color: var(--kl-ok); }
-.kl .kl-value-number, .kl .kl-value-boolean { color: var(--kl-warn); }
-.kl .kl-value-null { color: var(--kl-fg2); font-style: italic; }
-.kl .kl-value-text { margin: 2px 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 260px; overflow: auto; padding: 4px 8px; background: var(--kl-bg2); }
-.kl .kl-value-copy.kl-link { position: absolute; inset: 0 2px auto auto; opacity: 0; background: var(--kl-bg); padding: 0 4px; font-family: var(--kl-font); }
-.kl .kl-value:hover .kl-value-copy, .kl .kl-value-copy:focus-visible { opacity: 1; }
-@media (hover: none) { .kl .kl-value-copy.kl-link { opacity: 1; } }
+.kl .kl-json { position: relative; font-family: var(--kl-mono); font-size: .92em; line-height: 1.5; overflow-x: auto; }
+.kl .kl-json [role=group] { padding-inline-start: 16px; }
+.kl .kl-json [role=treeitem] { border-radius: 3px; outline-offset: -2px; }
+.kl .kl-json [role=treeitem]:focus-visible { outline: none; }
+.kl .kl-json [role=treeitem]:focus-visible > .kl-json-line { outline: 2px solid var(--kl-accent); outline-offset: -1px; border-radius: 3px; }
+.kl .kl-json-line { display: inline-block; max-width: 100%; padding-inline-end: 4px; overflow-wrap: anywhere; }
+.kl .kl-json [aria-expanded] > .kl-json-line { cursor: pointer; }
+.kl .kl-json-mark { display: inline-block; width: 16px; color: var(--kl-fg2); }
+.kl .kl-json [aria-expanded=false] > .kl-json-line > .kl-json-mark::before { content: '▸'; }
+.kl .kl-json [aria-expanded=true] > .kl-json-line > .kl-json-mark::before { content: '▾'; }
+.kl .kl-json [aria-expanded=true] > .kl-json-line > .kl-json-brief { visibility: hidden; }
+.kl .kl-json-key { color: var(--kl-accent); }
+.kl .kl-json-string { color: var(--kl-ok); }
+.kl .kl-json-number, .kl .kl-json-boolean { color: var(--kl-warn); }
+.kl .kl-json-null { color: var(--kl-fg2); font-style: italic; }
+.kl .kl-json-text { margin: 2px 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 260px; overflow: auto; padding: 4px 8px; background: var(--kl-bg2); }
+.kl .kl-json-copy.kl-link { position: absolute; inset: 0 2px auto auto; opacity: 0; background: var(--kl-bg); padding: 0 4px; font-family: var(--kl-font); }
+.kl .kl-json:hover .kl-json-copy, .kl .kl-json-copy:focus-visible { opacity: 1; }
+@media (hover: none) { .kl .kl-json-copy.kl-link { opacity: 1; } }
 `;
