@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
     from kodosumi_lab.runtime.remote import RemoteFlow
     from kodosumi_lab.runtime.run import Run
+    from kodosumi_lab.runtime.sweep import Sweep, sweep
     from kodosumi_lab.runtime.tracer import Tracer
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "KodosumiLabError",
     "RemoteFlow",
     "Run",
+    "Sweep",
     "Tracer",
     "__version__",
     "connect",
@@ -50,6 +52,7 @@ __all__ = [
     "register",
     "run",
     "runs",
+    "sweep",
     "unregister",
 ]
 
@@ -59,6 +62,7 @@ _HOMES = {
     "KodosumiLabError": "errors",
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",
+    "Sweep": "runtime.sweep",
     "Tracer": "runtime.tracer",
     "connect": "runtime.cluster",
     "disconnect": "runtime.cluster",
@@ -66,6 +70,7 @@ _HOMES = {
     "flows": "runtime.register",
     "refresh": "runtime.register",
     "register": "runtime.register",
+    "sweep": "runtime.sweep",
     "unregister": "runtime.register",
 }
 

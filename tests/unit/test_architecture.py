@@ -71,6 +71,11 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
+        "runtime.tables",
+        "runtime.sweep_plan",
+        "runtime.sweep_frame",
+        "runtime.sweep",
+        "runtime.diff",
     ],
     ["runtime.probe", "runtime.beside", "runtime.sources", "runtime.remote", "runtime.register"],
     ["runtime.mock"],
@@ -93,6 +98,7 @@ ROWS = [
 LATE = {
     ("flow", "runtime.launch"),  # flow.launch()
     ("flow", "runtime.run"),  # its annotation
+    ("flow", "runtime.sweep"),  # flow.sweep()
 }
 
 #: The only modules that may import Ray when they are imported.
