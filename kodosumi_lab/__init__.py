@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.api.client import AsyncClient, Client
     from kodosumi_lab.errors import KodosumiLabError
     from kodosumi_lab.runtime.cluster import connect, disconnect
+    from kodosumi_lab.runtime.diff import Diff, diff
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
     from kodosumi_lab.runtime.remote import RemoteFlow
     from kodosumi_lab.runtime.run import Run
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient",
     "Client",
+    "Diff",
     "Flow",
     "KodosumiLabError",
     "RemoteFlow",
@@ -41,6 +43,7 @@ __all__ = [
     "Tracer",
     "__version__",
     "connect",
+    "diff",
     "disconnect",
     "events",
     "find",
@@ -59,12 +62,14 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "api.client",
     "Client": "api.client",
+    "Diff": "runtime.diff",
     "KodosumiLabError": "errors",
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",
     "Sweep": "runtime.sweep",
     "Tracer": "runtime.tracer",
     "connect": "runtime.cluster",
+    "diff": "runtime.diff",
     "disconnect": "runtime.cluster",
     "find": "runtime.register",
     "flows": "runtime.register",
