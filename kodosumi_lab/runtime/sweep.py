@@ -278,7 +278,7 @@ class Sweep:
         tag = f"sweep:{self.id}"
         tags = [*(one for one in like.meta["tags"] if one != tag), tag]
         origin = Origin(about={"sweep": {**like.meta["sweep"], "index": point.index}, "tags": tags})
-        return launch.repeat(like, point.inputs, origin, runtime_env=like.meta["options"].get("runtime_env"))
+        return launch.again(like, point.inputs, origin)
 
     # -- showing it -------------------------------------------------------------------
 

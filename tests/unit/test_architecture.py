@@ -17,7 +17,7 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["_alias", "_lazy.rfc3987_syntax", "errors"],
     ["settings", "events", "_mime"],
-    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.written"],
+    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.written"],
     ["forms.own"],
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
@@ -71,6 +71,7 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
+        "runtime.presets",
         "runtime.tables",
         "runtime.sweep_plan",
         "runtime.sweep_frame",
