@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kodosumi_lab import forms
     from kodosumi_lab.api.client import AsyncClient, Client
     from kodosumi_lab.errors import KodosumiLabError
+    from kodosumi_lab.forms.uploaded import UploadFile
     from kodosumi_lab.runtime.cluster import connect, disconnect
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
     from kodosumi_lab.runtime.remote import RemoteFlow
@@ -37,6 +38,7 @@ __all__ = [
     "RemoteFlow",
     "Run",
     "Tracer",
+    "UploadFile",
     "__version__",
     "connect",
     "disconnect",
@@ -60,6 +62,7 @@ _HOMES = {
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",
     "Tracer": "runtime.tracer",
+    "UploadFile": "forms.uploaded",
     "connect": "runtime.cluster",
     "disconnect": "runtime.cluster",
     "find": "runtime.register",

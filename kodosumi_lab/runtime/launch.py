@@ -15,7 +15,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from kodosumi_lab.errors import ClusterError, FlowError, InputsError
+from kodosumi_lab.errors import ClusterError, FileNameError, FlowError, InputsError
 from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.forms.secrets import step
@@ -100,9 +100,12 @@ def launch(
         if files is None and "files" in inputs and not _has_input(flow, "files"):
             inputs = dict(inputs)
             files = inputs.pop("files")
-        checked = flow.inputs.validate(inputs)
+        checked = flow.inputs.validate(inputs, local=True)
     code = _code(flow)
     sources = sources_of(files) if files is not None else {}
+    for name, path in checked.files.items():
+        if sources.setdefault(name, path).absolute() != path:
+            raise FileNameError(f"two files would be in/{name}; rename one of them")
 
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
         found = desk.put(run_id, "in", sources)[1] if sources else []
