@@ -52,6 +52,8 @@ class Origin:
         Further facts for ``meta``, such as the service that launches.
     connection
         Makes the connection to the cluster that carries it; this process's own when None.
+    asking
+        Called with the address of another service, before that is asked to start the run.
     """
 
     user: str | None = None
@@ -59,6 +61,7 @@ class Origin:
     run_id: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     connection: Callable[[], cluster.Connection] | None = None
+    asking: Callable[[str], None] | None = None
 
     def connect(self) -> cluster.Connection:
         """The connection to the cluster that carries the run."""

@@ -54,7 +54,7 @@ def gateway(lab: Any) -> Iterator[dict[str, Any]]:
     tokens = {name: people.add(name, role) for name, role in (("ada", Role.USER), ("bob", Role.USER))}
     with serving(app) as url:
         app.state.gateway.catalogue._url = url
-        yield {"url": url, "root": people.own.read_text().strip(), **tokens}
+        yield {"url": url, "state": log_dir / "state", "root": people.own.read_text().strip(), **tokens}
 
 
 @pytest.fixture
@@ -76,6 +76,13 @@ def test_an_unchanged_service_is_launched_with_files_and_its_locks_are_answered(
     assert [info["path"] for info in run.files] == ["in/a.txt"]
     assert "in/a.txt" in run.logs()
     assert run.inputs["password"] == {"secret": True}
+    given = {"text": "hi", "number": 3.5, "password": "s3cret!", "idempotency_key": "joined"}
+    once, twice = ada.launch("services/kodo", **given), ada.launch("services/kodo", **given)
+    assert once.id == twice.id != run.id
+    folder = Path(gateway["state"]) / "idempotency"
+    kept = [json.loads(path.read_text()) for path in folder.iterdir() if path.name != ".secret"]
+    assert once.id in [one["run_id"] for one in kept], "the service gave the run the id that the gateway had drawn"
+    assert not any("settled" in one or "asked" in one for one in kept)
     asked = ada.launch("services/kodo/ask", topic="bees")
     eventually(lambda: asked.status == "awaiting", timeout_s=60)
     shown = ada._get(f"/runs/{asked.id}/locks/{asked.locks[0]['lid']}").json()
