@@ -31,8 +31,15 @@ lab: env  ## background Ray, and JupyterLab on the first example; prints the URL
 down:  ## end the background Ray of `make lab`
 	$(RUN)/kodosumi-lab down
 
-test: env  ## the whole suite
+test: env chromium  ## the whole suite
 	$(RUN)/python -m pytest
+
+# Tests in a browser take the system's Chromium; where it cannot be installed they are skipped and say so.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || \
+	echo "no Chromium here: tests in a browser will be skipped"
 
 .venv-integrations/.ready: pyproject.toml tests/integrations/requirements.txt $(filter .venv-tools/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python 3.11 .venv-integrations
