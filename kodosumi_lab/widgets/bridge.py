@@ -26,19 +26,19 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from starlette.types import ASGIApp, Message, Scope
 
 __all__ = ["Channel", "Post"]
 
 logger = logging.getLogger(__name__)
 
+Message = MutableMapping[str, Any]
+App = Callable[
+    [dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
 #: How a message goes to the browser: content and buffers.
 Post = Callable[[dict[str, Any], list[bytes]], None]
 
@@ -66,7 +66,7 @@ class _Bridge:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._apps: dict[str, asyncio.Task[ASGIApp]] = {}
+        self._apps: dict[str, asyncio.Task[App]] = {}
         self._open = contextlib.AsyncExitStack()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
@@ -98,17 +98,17 @@ class _Bridge:
             assert self._stop is not None
             self._loop.call_soon_threadsafe(self._stop.set)
 
-    async def app(self, root: Path) -> ASGIApp:
+    async def app(self, root: Path) -> App:
         """The gateway over a log; made once."""
         key = str(root)
         if key not in self._apps or (self._apps[key].done() and self._apps[key].exception() is not None):
             self._apps[key] = asyncio.create_task(self._make(root))
         return await asyncio.shield(self._apps[key])
 
-    async def _make(self, root: Path) -> ASGIApp:
+    async def _make(self, root: Path) -> App:
         app = await asyncio.to_thread(_application, root)
         await self._open.enter_async_context(app.router.lifespan_context(app))
-        return app
+        return cast(App, app)
 
 
 _bridge = _Bridge()
@@ -122,7 +122,7 @@ def _anew() -> None:
 os.register_at_fork(after_in_child=_anew)  # threads do not go along
 
 
-def _application(root: Path) -> FastAPI:
+def _application(root: Path) -> Any:
     """The gateway of this process: its person, its flows, its cluster; no MCP, which nobody could reach."""
     from kodosumi_lab.api.app import create_app
     from kodosumi_lab.api.gateway import OwnCluster
@@ -314,7 +314,7 @@ def _body(content: dict[str, Any], buffers: Sequence[Any]) -> bytes:
     return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
 
 
-def _scope(content: dict[str, Any]) -> Scope:
+def _scope(content: dict[str, Any]) -> dict[str, Any]:
     path, _, query = str(content.get("path") or "/").partition("?")
     given = content.get("headers")
     headers = given.items() if isinstance(given, dict) else ()

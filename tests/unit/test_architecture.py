@@ -17,7 +17,15 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["_alias", "_lazy.rfc3987_syntax", "errors"],
     ["settings", "events", "_mime"],
-    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.uploaded", "forms.written"],
+    [
+        "forms.elements",
+        "forms.pattern",
+        "forms.schema",
+        "forms.secrets",
+        "forms.filling",
+        "forms.uploaded",
+        "forms.written",
+    ],
     ["forms.own"],
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
@@ -81,6 +89,7 @@ ROWS = [
     ["runtime.probe", "runtime.beside", "runtime.sources", "runtime.remote", "runtime.register"],
     ["runtime.mock"],
     ["compat"],
+    ["jupyter"],
     ["api"],
     ["widgets.bridge", "widgets.base"],
     [

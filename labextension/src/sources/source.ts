@@ -178,7 +178,9 @@ export class Source {
         const reply = await this.transport.send({ method: 'GET', path, headers, signal });
         if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);
         if (reply.status >= 400) throw await refusal(reply);
+        let heard = false;
         for await (const frame of framesOf(reply.chunks())) {
+          heard = true;
           tries = 0;
           this.connection.set('live');
           if (frame === null) continue;
@@ -191,7 +193,8 @@ export class Source {
           last = frame.seq(frame.length - 1);
           yield { events: frame };
         }
-        throw new Unreachable('the stream broke off');
+        if (!heard) throw new Unreachable('the stream broke off');
+        await pause(100, signal); // behind a proxy a stream ends every few minutes, which is no reason to worry anybody
       } catch (error) {
         if (aborted(error)) return;
         if (!(error instanceof Unreachable)) throw error;
