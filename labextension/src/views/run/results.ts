@@ -2,7 +2,7 @@
 // in the page: the newest while the run goes on, and it follows the end only while the reader is there.
 
 import { fill, h, setText } from '../dom.ts';
-import { clock, count, plural } from '../format.ts';
+import { absolute, clock, count, plural } from '../format.ts';
 import { showBundle, showValue } from '../output.ts';
 import { type Answered, type Piece, ended } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
@@ -157,10 +157,10 @@ class Results {
       h(
         'header', { class: 'kl-piece-head' },
         piece.kind === 'final' ? h('strong', { text: 'Result' }) : null,
-        piece.kind === 'action' ? h('span', { text: 'step' }) : null,
         piece.agent === null ? null : h('span', { class: 'kl-agent', text: piece.agent }),
-        h('time', { class: 'kl-piece-time', datetime: new Date(piece.ts).toISOString(), text: clock(piece.ts).slice(0, 8) }),
+        piece.kind === 'action' ? h('span', { text: 'step' }) : null,
       ),
+      timeOf(piece.ts),
       body,
     );
     const name = `${store.state.row?.flow.split('/').pop() ?? 'run'}-${runId.slice(-8)}-${piece.seq}`;
@@ -175,6 +175,10 @@ class Results {
   }
 }
 
+function timeOf(ts: number): HTMLElement {
+  return h('time', { class: 'kl-piece-time', datetime: new Date(ts).toISOString(), title: absolute(ts), text: clock(ts).slice(0, 8) });
+}
+
 function seqOf(entry: Entry): number {
   return 'payload' in entry ? entry.seq : entry.closedSeq;
 }
@@ -184,33 +188,28 @@ function answer(entry: Answered, { source, runId }: RunContext, signal: AbortSig
   const name = entry.name ?? 'question';
   const text = entry.expired ? 'expired: nobody answered' : `answered by ${entry.by ?? 'somebody'}`;
   const given = h('div', { class: 'kl-piece-body' });
-  const details = h(
-    'details', {},
-    h('summary', {}, h('span', { text: name }), ' ', h('span', { class: 'kl-muted', text }),
-      h('time', { class: 'kl-piece-time', datetime: new Date(entry.at).toISOString(), text: clock(entry.at).slice(0, 8) })),
-    given,
-  );
+  const line = [h('span', { text: name }), ' ', h('span', { class: 'kl-muted', text })];
+  const details = h('details', {}, h('summary', {}, ...line), given);
   details.addEventListener('toggle', () => showValue(given, entry.result, { source, runId, signal }), { once: true });
-  const element = h('article', { class: 'kl-piece', 'data-kind': 'answer', 'aria-label': `${name}: ${text}`, tabindex: '-1' }, details);
-  if (entry.expired) details.replaceWith(h('div', { class: 'kl-row' }, h('span', { text: name }), h('span', { class: 'kl-muted', text })));
-  return element;
+  const body = entry.expired ? h('div', {}, ...line) : details;
+  return h('article', { class: 'kl-piece', 'data-kind': 'answer', 'aria-label': `${name}: ${text}`, tabindex: '-1' }, timeOf(entry.at), h('div', { class: 'kl-piece-body' }, body));
 }
 
 export const RESULTS_CSS = `
-.kl .kl-piece { padding: 7px 2px; min-width: 0; }
+.kl .kl-piece { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 2px 12px; padding: 7px 2px; min-width: 0; }
 .kl .kl-piece + .kl-piece { border-top: 1px solid color-mix(in srgb, var(--kl-border) 60%, transparent); }
-.kl .kl-piece-head { float: inline-end; display: flex; gap: 8px; align-items: baseline; margin-inline-start: 12px; font-size: .88em; color: var(--kl-fg2); }
-.kl .kl-piece-time { color: var(--kl-fg2); font-variant-numeric: tabular-nums; font-size: .95em; opacity: .8; }
+.kl .kl-piece-head { grid-column: 1; display: flex; gap: 8px; align-items: baseline; color: var(--kl-fg2); font-size: .92em; }
+.kl .kl-piece-head:empty { display: none; }
+.kl .kl-piece-time { grid-column: 2; grid-row: 1; color: var(--kl-fg2); font-variant-numeric: tabular-nums; font-size: .88em; }
 .kl .kl-agent { border: 1px solid var(--kl-border); border-radius: 9px; padding: 0 7px; }
-.kl .kl-piece-body { min-width: 0; }
-.kl .kl-piece-body > .kl-output:has(.kl-table-box, .kl-prose, .kl-image, .kl-bokeh) { clear: none; }
+.kl .kl-piece-body { grid-column: 1; min-width: 0; }
 .kl .kl-piece[data-kind=action] { color: var(--kl-fg2); }
 .kl .kl-piece[data-kind=answer] summary { cursor: pointer; }
-.kl .kl-piece[data-kind=answer] .kl-piece-time { float: inline-end; }
-.kl .kl-piece[data-kind=answer] .kl-piece-body { padding: 6px 0 0 16px; }
-.kl .kl-outcome:not(:empty) { margin: 6px 0; border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-ok); border-radius: 4px; padding: 0 10px; }
-.kl .kl-outcome .kl-piece-head { float: none; justify-content: space-between; margin: 0 0 3px; }
-.kl .kl-pieces > .kl-piece[data-kind=final] > .kl-piece-head { float: none; justify-content: space-between; margin: 0 0 3px; }
-.kl .kl-pieces > .kl-piece[data-kind=final] { border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-ok); border-radius: 4px; padding: 7px 10px; margin-top: 6px; }
+.kl .kl-piece[data-kind=answer] .kl-piece-body .kl-piece-body { padding: 6px 0 0 16px; }
+.kl .kl-piece[data-kind=final] { border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-ok); border-radius: 4px; padding: 6px 10px; margin: 6px 0; }
 .kl .kl-pieces-more { display: block; margin: 6px 0; }
+@container (max-width: 480px) {
+  .kl .kl-piece { grid-template-columns: minmax(0, 1fr); }
+  .kl .kl-piece-time { display: none; }
+}
 `;
