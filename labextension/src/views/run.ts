@@ -114,6 +114,7 @@ class RunView {
     if (options.live === false) store.pause();
     else this.followWhenSeen();
     store.changed.watch(() => this.draw(), signal);
+    acting.reason.watch(() => this.draw(), signal);
     store.problem.watch((problem) => this.wrong(problem), signal);
     context.source.connection.watch(() => this.told(), signal);
     this.tick();

@@ -13,6 +13,12 @@ const MOST = 160;
 
 type Entry = Piece | Answered;
 
+interface Shown {
+  entry: Entry;
+  element: HTMLElement;
+  end: AbortController;
+}
+
 export function results(panel: HTMLElement, context: RunContext): Draw {
   return new Results(panel, context).draw;
 }
@@ -25,11 +31,14 @@ class Results {
   private readonly empty = h('div', { class: 'kl-empty' });
   private entries: Entry[] = [];
   private pieces: Piece[] | null = null;
-  private taken = { pieces: 0, answers: 0 };
+  private taken = { seq: -1, answers: 0 };
+  private final: Piece | null = null;
+  /** Buttons that stand for what the overview left out, by the piece after it. */
+  private readonly holes = new Map<Piece, HTMLElement>();
   /** The entries that are in the page: from, up to. */
   private from = 0;
   private to = 0;
-  private readonly shown: { element: HTMLElement; end: AbortController }[] = [];
+  private readonly shown: Shown[] = [];
   /** An ended run shows what came of it first. */
   private readonly finalFirst: boolean;
 
@@ -48,6 +57,8 @@ class Results {
     this.collect();
     if (following) this.catchUp();
     else this.extend();
+    for (const { entry, element } of this.shown) if ('payload' in entry) this.open(entry, element);
+    if (this.final && this.to === this.entries.length) this.open(this.final, null);
     this.earlier.hidden = this.from === 0;
     setText(this.earlier, `Show ${plural(this.from, 'earlier result')}`);
     const rest = this.entries.length - this.to;
@@ -67,7 +78,8 @@ class Results {
   private restart(pieces: Piece[]): void {
     this.pieces = pieces;
     this.entries = [];
-    this.taken = { pieces: 0, answers: 0 };
+    this.taken = { seq: -1, answers: 0 };
+    this.final = null;
     this.clear();
     [this.from, this.to] = [0, 0];
     fill(this.outcome);
@@ -77,16 +89,19 @@ class Results {
     for (const one of this.shown.splice(0)) this.remove(one);
   }
 
-  private remove({ element, end }: { element: HTMLElement; end: AbortController }): void {
+  private remove({ entry, element, end }: Shown): void {
     end.abort();
     element.remove();
+    if ('payload' in entry) this.close(entry);
   }
 
   /** Pieces and answers that are new, in the order of the log. */
   private collect(): void {
     const { pieces, answers } = this.context.store.state;
-    const fresh: Entry[] = [...pieces.slice(this.taken.pieces), ...answers.slice(this.taken.answers)];
-    this.taken = { pieces: pieces.length, answers: answers.length };
+    let from = pieces.length;
+    while (from > 0 && pieces[from - 1]!.seq > this.taken.seq) from--;
+    const fresh: Entry[] = [...pieces.slice(from), ...answers.slice(this.taken.answers)];
+    this.taken = { seq: pieces.at(-1)?.seq ?? -1, answers: answers.length };
     fresh.sort((a, b) => seqOf(a) - seqOf(b));
     for (const entry of fresh) {
       if (this.finalFirst && 'payload' in entry && entry.kind === 'final') this.conclude(entry);
@@ -94,7 +109,52 @@ class Results {
     }
   }
 
+  /** A button where pieces are left out, in front of the one that comes after them. */
+  private open(piece: Piece, element: HTMLElement | null): void {
+    if (!piece.missing || this.holes.has(piece)) return;
+    const button = h('button', { type: 'button', class: 'kl-link kl-pieces-more', text: `Show ${plural(piece.missing, 'result')} in between` });
+    button.addEventListener('click', () => void this.fetch(piece, button));
+    this.holes.set(piece, button);
+    this.list.insertBefore(button, element);
+  }
+
+  private close(piece: Piece): void {
+    this.holes.get(piece)?.remove();
+    this.holes.delete(piece);
+  }
+
+  private async fetch(piece: Piece, button: HTMLButtonElement): Promise<void> {
+    button.disabled = true;
+    try {
+      const found = await this.context.store.fetchBefore(piece, this.context.signal);
+      this.close(piece);
+      for (const one of found) this.insert(one);
+      this.draw();
+    } catch (error) {
+      if (this.context.signal.aborted) return;
+      button.disabled = false;
+      setText(button, `${error instanceof Error ? error.message : String(error)} – try again`);
+    }
+  }
+
+  /** A piece that comes late, at its place. */
+  private insert(piece: Piece): void {
+    let at = this.entries.length;
+    while (at > 0 && seqOf(this.entries[at - 1]!) > piece.seq) at--;
+    this.entries.splice(at, 0, piece);
+    if (at < this.from) {
+      this.from++;
+      this.to++;
+    } else if (at <= this.to) {
+      const one = this.made(piece);
+      this.list.insertBefore(one.element, this.shown[at - this.from]?.element ?? null);
+      this.shown.splice(at - this.from, 0, one);
+      this.to++;
+    }
+  }
+
   private conclude(final: Piece): void {
+    this.final = final;
     const end = new AbortController();
     fill(this.outcome, this.make(final, end.signal));
   }
@@ -120,10 +180,9 @@ class Results {
   }
 
   private append(): void {
-    const end = new AbortController();
-    const element = this.make(this.entries[this.to++]!, end.signal);
-    this.shown.push({ element, end });
-    this.list.append(element);
+    const one = this.made(this.entries[this.to++]!);
+    this.shown.push(one);
+    this.list.append(one.element);
   }
 
   private more(direction: 1 | -1): void {
@@ -132,14 +191,18 @@ class Results {
       // what is in view stays in view
       const below = this.panel.scrollHeight - this.panel.scrollTop;
       for (let i = 0; i < STEP && this.from > 0; i++) {
-        const end = new AbortController();
-        const element = this.make(this.entries[--this.from]!, end.signal);
-        this.shown.unshift({ element, end });
-        this.list.prepend(element);
+        const one = this.made(this.entries[--this.from]!);
+        this.shown.unshift(one);
+        this.list.prepend(one.element);
       }
       this.panel.scrollTop = this.panel.scrollHeight - below;
     }
     this.draw();
+  }
+
+  private made(entry: Entry): Shown {
+    const end = new AbortController();
+    return { entry, element: this.make(entry, end.signal), end };
   }
 
   private make(entry: Entry, end: AbortSignal): HTMLElement {
