@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kodosumi_lab import forms
     from kodosumi_lab.api.client import AsyncClient, Client
     from kodosumi_lab.errors import KodosumiLabError
+    from kodosumi_lab.forms.uploaded import UploadFile
     from kodosumi_lab.runtime.cluster import connect, disconnect
     from kodosumi_lab.runtime.diff import Diff, diff
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
@@ -41,6 +42,7 @@ __all__ = [
     "Run",
     "Sweep",
     "Tracer",
+    "UploadFile",
     "__version__",
     "connect",
     "diff",
@@ -68,6 +70,7 @@ _HOMES = {
     "Run": "runtime.run",
     "Sweep": "runtime.sweep",
     "Tracer": "runtime.tracer",
+    "UploadFile": "forms.uploaded",
     "connect": "runtime.cluster",
     "diff": "runtime.diff",
     "disconnect": "runtime.cluster",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -23,6 +24,7 @@ from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
 from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.api.spans import Spans
 from kodosumi_lab.api.windows import Windows
 from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, UploadNotFound
 from kodosumi_lab.events import loads
@@ -132,6 +134,7 @@ class Gateway:
     index: RunIndex = field(init=False)
     live: Live = field(init=False)
     windows: Windows = field(init=False)
+    spans: Callable[[str, int], Spans] = field(init=False)
     keys: Keys = field(init=False)
     audit: Audit = field(init=False)
     rate: LaunchRate = field(init=False)
@@ -142,6 +145,8 @@ class Gateway:
         self.index = RunIndex(self.log)
         self.live = Live(self.log)
         self.windows = Windows(self.log)
+        # of a run, by how many bytes a page holds at most
+        self.spans = functools.lru_cache(256)(lambda run_id, nbytes: Spans(self.log, run_id, nbytes=nbytes))
         self.audit = Audit(self.log)
         self.keys = Keys(self.log.layout.state / "idempotency")
         self.desk = Desk(self.log.root, Limits.of(self.settings))

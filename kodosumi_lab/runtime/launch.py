@@ -15,7 +15,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from kodosumi_lab.errors import ClusterError, FlowError, InputsError
+from kodosumi_lab.errors import ClusterError, FileNameError, FlowError, InputsError
 from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.forms.secrets import step
@@ -52,6 +52,8 @@ class Origin:
         Further facts for ``meta``, such as the service that launches.
     connection
         Makes the connection to the cluster that carries it; this process's own when None.
+    asking
+        Called with the address of another service, before that is asked to start the run.
     """
 
     user: str | None = None
@@ -59,6 +61,7 @@ class Origin:
     run_id: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     connection: Callable[[], cluster.Connection] | None = None
+    asking: Callable[[str], None] | None = None
 
     def connect(self) -> cluster.Connection:
         """The connection to the cluster that carries the run."""
@@ -99,9 +102,12 @@ def launch(
         if files is None and "files" in inputs and not has_input(flow, "files"):
             inputs = dict(inputs)
             files = inputs.pop("files")
-        checked = flow.inputs.validate(inputs)
+        checked = flow.inputs.validate(inputs, local=True)
     code = code or code_of(flow)
     sources = sources_of(files) if files is not None else {}
+    for name, path in checked.files.items():
+        if sources.setdefault(name, path).absolute() != path:
+            raise FileNameError(f"two files would be in/{name}; rename one of them")
 
     def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
         found = desk.put(run_id, "in", sources)[1] if sources else []

@@ -17,7 +17,7 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["_alias", "_lazy.rfc3987_syntax", "errors"],
     ["settings", "events", "_mime"],
-    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.written"],
+    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.uploaded", "forms.written"],
     ["forms.own"],
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
