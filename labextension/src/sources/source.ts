@@ -96,6 +96,11 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
+  now(): number {
+    return Date.now();
+  }
+
   // -- runs
 
   async runs(query: RunQuery, signal?: AbortSignal): Promise<RunPage> {
@@ -148,6 +153,12 @@ export class Source {
       total: numberOf(reply, 'x-total'),
       lastSeq: numberOf(reply, 'x-last-seq'),
     };
+  }
+
+  /** All events of a run as a file of this media type. */
+  async export(runId: string, type: string, signal?: AbortSignal): Promise<Blob> {
+    const reply = await this.raw({ method: 'GET', path: `${API}/runs/${runId}/events`, headers: { accept: type }, signal });
+    return new Blob([await reply.bytes()], { type });
   }
 
   /** Some points of the run's clock: `seq` and milliseconds since 1970, both growing. */
