@@ -17,7 +17,7 @@ export interface HeadOptions {
 
 /** Why acting is off, where it is: told beside the controls and in the foot. */
 export class Acting {
-  reason: string | null = null;
+  constructor(public reason: string | null = null) {}
 
   /** What an error of an action says, and whether it would be the same for every action. */
   take(error: unknown): string {
