@@ -1,0 +1,1 @@
+"""Widgets: what runs and flows look like in a notebook. Only modules here import ipywidgets and anywidget."""
