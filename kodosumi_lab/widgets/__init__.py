@@ -1,1 +1,1 @@
-"""What a notebook shows: one anywidget for each view, and the way from it to the log."""
+"""Widgets: what runs and flows look like in a notebook. Only modules here import ipywidgets and anywidget."""
