@@ -1,1 +1,1 @@
-"""Widgets: what runs and flows look like in a notebook. Only modules here import ipywidgets and anywidget."""
+"""Widgets for notebooks, on anywidget and ipywidgets; nothing is loaded before one is shown."""

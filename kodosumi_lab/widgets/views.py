@@ -15,7 +15,7 @@ import traitlets
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.widgets.base import STATIC, LabWidget
 
-__all__ = ["Inbox", "Replay", "RunView", "RunsView"]
+__all__ = ["Inbox", "Replay", "RunView", "RunsView", "inbox", "runs_view"]
 
 
 class RunView(LabWidget):
@@ -142,3 +142,20 @@ class Inbox(LabWidget):
 
     def __init__(self, *, log_dir: str | Path | None = None) -> None:
         super().__init__(log_dir=log_dir)
+
+
+def runs_view(*, log_dir: str | Path | None = None, **query: str | Sequence[str] | None) -> RunsView:
+    """The list of runs as a widget, see :class:`RunsView`; what is selected in it is ``view.selected``.
+
+    Examples
+    --------
+    >>> import kodosumi_lab as kl
+    >>> view = kl.runs_view(status=["error", "lost"], search="timeout")  # doctest: +SKIP
+    >>> view.runs  # doctest: +SKIP
+    """
+    return RunsView(log_dir=log_dir, **query)
+
+
+def inbox(*, log_dir: str | Path | None = None) -> Inbox:
+    """Everything that waits for a person as a widget, see :class:`Inbox`; ``kl.locks()`` has it as a frame."""
+    return Inbox(log_dir=log_dir)

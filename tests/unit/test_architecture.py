@@ -17,7 +17,15 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["_alias", "_lazy.rfc3987_syntax", "errors"],
     ["settings", "events", "_mime"],
-    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.uploaded", "forms.written"],
+    [
+        "forms.elements",
+        "forms.pattern",
+        "forms.schema",
+        "forms.secrets",
+        "forms.filling",
+        "forms.uploaded",
+        "forms.written",
+    ],
     ["forms.own"],
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
@@ -82,7 +90,9 @@ ROWS = [
     ["runtime.mock"],
     ["compat"],
     ["api"],
-    ["widgets.bridge", "widgets.base"],
+    ["widgets.bridge"],
+    ["widgets.base"],
+    ["widgets.views"],
     [
         "compat.config",
         "compat.const",
@@ -104,6 +114,7 @@ LATE = {
     ("flow", "runtime.launch"),  # flow.launch()
     ("flow", "runtime.run"),  # its annotation
     ("flow", "runtime.sweep"),  # flow.sweep()
+    ("runtime.run", "widgets.views"),  # run.view(), run.replay(), and a run that ends a cell
     ("flow", "widgets.form"),  # flow.form()
     ("runtime.remote", "widgets.form"),  # the same
     ("widgets.memory", "widgets.form"),  # its annotation
