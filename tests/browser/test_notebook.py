@@ -135,7 +135,7 @@ def test_a_finished_run_is_played_again_without_the_cluster(opened: Callable[...
     book.run(1)
     shown = view(book, 1)
     shown.get_by_role("button", name=re.compile("Play")).first.click(timeout=30_000)
-    shown.get_by_text("finished", exact=True).wait_for(timeout=30_000)
+    shown.locator(".kl-status[data-status=finished]").wait_for(timeout=30_000)
 
 
 def test_a_saved_notebook_keeps_a_snapshot(opened: Callable[..., Notebook], on_ray: Jupyter) -> None:
