@@ -96,7 +96,7 @@ class RunView {
     this.chosen = options.tab ?? null;
     this.element = h('section', { class: `kl-run${options.compact ? ' kl-run-compact' : ''}`, 'aria-label': `Run ${context.runId.slice(-8)}` }, this.waiting, this.main);
     parent.append(this.element);
-    const acting = new Acting();
+    const acting = new Acting(context.source.readOnly);
     const rerun = new Rerun(context, acting, { begun: openRun, closed: () => undefined });
     const family = new Family(context, openRun);
     this.tabs = new Tabs('Views of the run', this.made(), (id) => {

@@ -18,7 +18,11 @@ export interface HeadOptions {
 
 /** Why acting is off, where it is: told beside the controls and in the foot. */
 export class Acting {
-  readonly reason = new Value<string | null>(null);
+  readonly reason: Value<string | null>;
+
+  constructor(reason: string | null = null) {
+    this.reason = new Value(reason);
+  }
 
   /** What an error of an action says, and whether it would be the same for every action. */
   take(error: unknown): string {
