@@ -98,7 +98,13 @@ class Flow:
     """
 
     def __init__(
-        self, target: Any, *, name: str | None = None, options: Options | None = None, form: Model | None = None
+        self,
+        target: Any,
+        *,
+        name: str | None = None,
+        options: Options | None = None,
+        form: Model | None = None,
+        listed: bool = True,
     ) -> None:
         carried = is_crew(target) or is_graph(target)
         if not callable(target) and not carried:
@@ -122,7 +128,8 @@ class Flow:
             self.__wrapped__ = target
         self._form = form
         self._model: InputModel | None = None
-        _flows[self.name] = self
+        if listed:  # else nobody finds it by its name, which may be another flow's
+            _flows[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the target here and now."""

@@ -79,7 +79,9 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
+        "runtime.cell",
         "runtime.presets",
+        "runtime.searching",
         "runtime.tables",
         "runtime.sweep_plan",
         "runtime.sweep_frame",
@@ -107,6 +109,11 @@ ROWS = [
     ["widgets.memory"],
     ["widgets.form"],
     ["cli"],
+    ["magic.names", "magic.parser"],
+    ["magic.words", "magic.shown", "magic.cells", "magic.arriving", "magic.ui"],
+    ["magic.entered"],
+    ["magic.commands"],
+    ["magic.complete"],
 ]
 
 #: Inside a function an import may point the other way where a person's verb needs it: told one by one.
