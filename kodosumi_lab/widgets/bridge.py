@@ -52,6 +52,8 @@ _BYTES_PER_S = 25 * 2**20
 _WAIT_S = 10.0
 # Pages that were reloaded cannot say goodbye to what they followed: of one path the oldest ends.
 _STREAMS = 8
+# A process that ends waits so long for what goes on.
+_END_S = 5.0
 # Ids that an outbox, which repeats itself, was seen to hold.
 _SEEN = 1000
 
@@ -66,6 +68,7 @@ class _Bridge:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
         self._apps: dict[str, asyncio.Task[App]] = {}
         self._open = contextlib.AsyncExitStack()
 
@@ -80,10 +83,17 @@ class _Bridge:
 
     def _start(self) -> None:
         ready = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="kodosumi-lab-bridge", daemon=True).start()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(ready)), name="kodosumi-lab-bridge", daemon=True
+        )
+        self._thread.start()
         ready.wait()
-        # worker threads of an event loop keep a process alive that is about to end: the loop has to end first
-        threading.Thread(target=self._end_with_the_process, name="kodosumi-lab-bridge-end", daemon=True).start()
+        # worker threads of an event loop keep a process alive that is about to end: the loop has to end before
+        first = getattr(threading, "_register_atexit", None)
+        if first is not None:
+            first(self._end)
+        else:
+            threading.Thread(target=self._end_with_the_process, name="kodosumi-lab-bridge-end", daemon=True).start()
 
     async def _main(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -93,10 +103,14 @@ class _Bridge:
 
     def _end_with_the_process(self) -> None:
         threading.main_thread().join()
+        self._end()
+
+    def _end(self) -> None:
         with self._lock, contextlib.suppress(RuntimeError):  # it has ended
-            assert self._loop is not None
-            assert self._stop is not None
+            if self._loop is None or self._stop is None or self._thread is None:
+                return
             self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_END_S)
 
     async def app(self, root: Path) -> App:
         """The gateway over a log; made once."""
