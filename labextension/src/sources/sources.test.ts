@@ -119,6 +119,21 @@ describe('failover', () => {
     expect(given?.aborted).toBe(true);
   });
 
+  it('looks for the better way again while another one stands in, and takes it', async () => {
+    const controller = new AbortController();
+    let down = true;
+    const http = new Scripted(() => (down ? Promise.reject(new Unreachable('down')) : reply(200, 'ok')), 'http');
+    const busy = new Scripted(() => new Promise(() => undefined), 'comm');
+    const ways = new Failover([http, busy], controller.signal);
+    const answer = ways.send({ method: 'GET', path: '/' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    down = false;
+    expect((await answer).status).toBe(200);
+    expect(ways.name).toBe('http');
+    expect(http.asked.map((request) => request.path)).toEqual(['/', '/api/v1/health', '/']);
+    controller.abort();
+  });
+
   it('never repeats what acts: it may have happened', async () => {
     const second = new Scripted(() => reply(200, 'ok'));
     const ways = new Failover([new Scripted(() => Promise.reject(new Unreachable('down'))), second]);
