@@ -1,8 +1,16 @@
 // Marks of an axis: round numbers, and how to write them.
 
+const NICE = [1, 2, 2.5, 5];
+
+/** A range that begins and ends at round values. */
+export function rounded(min: number, max: number, count: number): [number, number] {
+  const step = stepOf(max - min, count, NICE);
+  return [Math.floor(min / step + 1e-9) * step, Math.ceil(max / step - 1e-9) * step];
+}
+
 /** Round values from `min` to `max`, about `count` of them. */
 export function ticks(min: number, max: number, count: number): number[] {
-  const step = stepOf(max - min, count, [1, 2, 5]);
+  const step = stepOf(max - min, count, NICE);
   if (!(step > 0) || !Number.isFinite(step)) return [min];
   return multiples(step, min, max);
 }

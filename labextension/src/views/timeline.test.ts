@@ -6,7 +6,7 @@ import { pathOf } from './chart.ts';
 import { type RunState, emptyState, foldEvents } from './fold.ts';
 import { csv } from './metrics.ts';
 import { ReplaySource } from './replaysource.ts';
-import { logTicks, short, ticks, timeLabel, timeTicks } from './ticks.ts';
+import { logTicks, rounded, short, ticks, timeLabel, timeTicks } from './ticks.ts';
 import { Layout } from './timelinelayout.ts';
 
 const at = (ts: number, kind: Event['kind'], payload: unknown, agent: string | null = null): Partial<Event> =>
@@ -88,8 +88,8 @@ describe('a timeline', () => {
 
 describe('axes', () => {
   it.each([
-    [0, 1, 4, [0, 0.5, 1]],
-    [0, 0.9, 4, [0, 0.5]],
+    [0, 1, 4, [0, 0.25, 0.5, 0.75, 1]],
+    [0, 0.9, 4, [0, 0.25, 0.5, 0.75]],
     [-3, 12, 5, [0, 5, 10]],
     [100, 100, 4, [100]],
     [0, 1e6, 5, [0, 200_000, 400_000, 600_000, 800_000, 1e6]],
@@ -102,6 +102,10 @@ describe('axes', () => {
     expect(timeTicks(0, 7_200_000, 4)).toEqual([0, 1_800_000, 3_600_000, 5_400_000, 7_200_000]);
     expect([timeLabel(0, 1), timeLabel(250, 50), timeLabel(1500, 500), timeLabel(90_000, 30_000), timeLabel(7_265_000, 60_000), timeLabel(-5000, 1000)])
       .toEqual(['0', '250 ms', '1.5 s', '1:30', '2:01:05', '−5 s']);
+  });
+
+  it('begin and end at round values', () => {
+    expect([rounded(0.1, 96.1, 4), rounded(-3, 12, 4), rounded(0, 100, 4)]).toEqual([[0, 100], [-5, 15], [0, 100]]);
   });
 
   it('count powers of ten', () => {
