@@ -21,7 +21,19 @@ from starlette.types import ASGIApp
 
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
-from kodosumi_lab.api import acting, assets, filing, following, health, metrics, problems, reading, registering, viewing
+from kodosumi_lab.api import (
+    acting,
+    assets,
+    filing,
+    following,
+    health,
+    metrics,
+    problems,
+    reading,
+    registering,
+    rerunning,
+    viewing,
+)
 from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
@@ -124,8 +136,8 @@ def create_app(
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
     app.include_router(health.router, prefix=PREFIX)
     for router in (
-        reading.router, viewing.router, following.router, acting.router, registering.router, filing.router,
-        assets.router, *routers,
+        reading.router, viewing.router, following.router, assets.router, acting.router, rerunning.router,
+        registering.router, filing.router, *routers,
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)

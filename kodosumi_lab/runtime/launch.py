@@ -26,7 +26,7 @@ from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
 from kodosumi_lab.runtime.sent import pack
 
-__all__ = ["Origin", "launch", "launch_at", "launch_sent", "new_id", "rerun"]
+__all__ = ["Origin", "again", "launch", "launch_at", "launch_sent", "new_id", "rerun"]
 
 #: In the ``meta`` of an imported run: what is true of that run only.
 _OF_THE_RUN = ("fid", "imported")
@@ -232,6 +232,30 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
         raise InputsError.of(
             {path: ["is a secret, which is not kept; give it again"] for path in missing}, flow=meta["flow"]
         )
+    return again(run, checked, origin)
+
+
+def again(run: Run, checked: Inputs, origin: Origin = _HERE, *, batches: Sequence[str] = ()) -> Run:
+    """Start a new run of the same flow with other inputs, and with what is in its ``in/``.
+
+    Parameters
+    ----------
+    run
+        The earlier one.
+    checked
+        Inputs that fit its flow, secrets included.
+    origin
+        Who starts it.
+    batches
+        Uploads for ``in/``, beside the files that it has from the earlier run.
+
+    Raises
+    ------
+    FlowError
+        What it needs is kept nowhere.
+    """
+    meta = run.meta
+    flow = _known(meta)
     code = meta["code"]
     runtime_env = flow.options.runtime_env if flow is not None else meta["options"].get("runtime_env")
     hidden = secret_fields(runtime_env or {})
@@ -240,12 +264,18 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
             f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
             "launch it from where its flow is defined"
         )
-    bring = _inherit(run, origin) if run.files.ls("in") else None
+    inherit = _inherit(run, origin) if run.files.ls("in") else None
+
+    def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
+        found = inherit(desk, run_id) if inherit is not None else []
+        return found + _completed(desk, run_id, batches)
+
+    brings = bring if inherit is not None or batches else None
     run_id = origin.run_id or new_id()
     own = {"fid": run_id} if "fid" in meta and "imported" not in meta else {}
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
     meta = {**kept, **own, **_provenance(origin), "rerun_of": run.id}
-    return _submit(meta, code, checked, runtime_env, replace(origin, run_id=run_id), bring)
+    return _submit(meta, code, checked, runtime_env, replace(origin, run_id=run_id), brings)
 
 
 def _again(meta: dict[str, Any], wire: dict[str, Any], changes: dict[str, Any]) -> Inputs:

@@ -22,7 +22,7 @@ ROWS = [
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
     ["forms.model"],
-    ["forms.values", "forms.describe"],
+    ["forms.values", "forms.describe", "forms.filling"],
     ["forms.inputs"],
     ["forms", "flow"],
     [

@@ -13,6 +13,8 @@ export interface Bar {
   value: number;
   total: number | null;
   label: string | null;
+  /** What it was when it was heard of first. */
+  first: number;
   /** When it was heard of first and last, ms. */
   since: number;
   ts: number;
@@ -300,9 +302,9 @@ function progress(state: RunState, table: EventTable, row: number, key: string):
   const data = objectOf(payload);
   const value = number(data['value']);
   if (value === null) return;
-  const since = state.bars.get(key)?.since ?? ts;
+  const { since, first } = state.bars.get(key) ?? { since: ts, first: value };
   const total = number(data['total']);
-  state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), since, ts });
+  state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), first, since, ts });
   if (state.bars.size > MAX_BARS) drop(state.bars, (bar) => bar.name !== null && bar.total !== null && bar.value >= bar.total);
 }
 

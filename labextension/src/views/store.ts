@@ -41,6 +41,11 @@ export class RunStore {
     this.ready = new Promise((resolve) => void this.open(resolve));
   }
 
+  /** The time that an open run has come to, ms. */
+  now(): number {
+    return Math.max(Date.now(), this.state.lastTs ?? 0);
+  }
+
   /** Call with each table of new events, in order, until the signal is aborted. */
   onEvents(listener: (events: EventTable) => void, signal: AbortSignal): void {
     if (signal.aborted) return;
