@@ -37,5 +37,5 @@ export function python(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number') return String(value);
   if (Array.isArray(value)) return `[${value.map(python).join(', ')}]`;
-  return `{${Object.entries(value as object).map(([name, item]) => `${python(name)}: ${python(item)}`).join(', ')}}`;
+  return `{${Object.entries(value).map(([name, item]) => `${python(name)}: ${python(item)}`).join(', ')}}`;
 }

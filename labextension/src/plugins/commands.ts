@@ -79,7 +79,9 @@ export const commands: JupyterFrontEndPlugin<void> = {
     aboutRun(
       Commands.copyRunId,
       { label: trans.__('Copy Run Id'), caption: trans.__('Put the id of a run on the clipboard'), icon: copyIcon, isEnabled: (args) => runOf(args) !== undefined },
-      async (runId) => (await copy(runId)) || host.notify(runId, 'info'),
+      async (runId) => {
+        if (!(await copy(runId))) host.notify(runId, 'info');
+      },
     );
     aboutRun(
       Commands.watchRun,
@@ -87,7 +89,10 @@ export const commands: JupyterFrontEndPlugin<void> = {
         label: trans.__('Tell Me when It Ends or Asks'), caption: trans.__('Show a toast when this run finishes, fails or asks'), icon: bellIcon,
         isToggled: (args) => watched.ids.get().has(runOf(args) ?? ''), isToggleable: true,
       },
-      (runId) => Promise.resolve(watched.toggle(runId)),
+      (runId) => {
+        watched.toggle(runId);
+        return Promise.resolve();
+      },
     );
     app.commands.addCommand(Commands.insertCode, {
       label: trans.__('Insert Code'),

@@ -15,18 +15,19 @@ function page(element: HTMLElement, css: string, signal: AbortSignal, name: stri
 }
 
 export async function drawRun(
-  element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, options: { runId: string; titled(label: string): void },
+  element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, options: { runId: string; compact?: boolean; titled?: (label: string) => void },
 ): Promise<void> {
   const { mountRun, RUN_CSS } = await import('../views/run.ts');
   if (signal.aborted) return;
-  mountRun(page(element, RUN_CSS, signal, 'run'), source, options.runId, {}, signal, host);
+  mountRun(page(element, RUN_CSS, signal, 'run'), source, options.runId, { compact: options.compact ?? false }, signal, host);
+  if (!options.titled) return;
   const row = await source.run(options.runId, signal).catch(() => null); // the view itself says what is wrong
   if (row) options.titled(`${row.flow} ${options.runId.slice(-8)}`);
 }
 
 export async function drawForm(
   element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, trans: TranslationBundle,
-  options: { flow: string | undefined; rerun: string | undefined; launched(runId: string): void },
+  options: { flow: string | undefined; rerun: string | undefined; launched: (runId: string) => void },
 ): Promise<void> {
   const { mountLaunch, LAUNCH_CSS } = await import('../views/launch.ts');
   const { mountForm } = await import('../views/form.ts');
@@ -40,7 +41,7 @@ export async function drawForm(
     fill(head, h('h2', { text: flow }));
     mountLaunch(body, source, flow, signal, { host, launched });
     const found = (await source.flows(flow, signal)).find((one) => one.name === flow);
-    if (found) fill(head, h('h2', { text: found.summary || flow }), h('p', { class: 'kl-muted' }, h('code', { text: flow }), ' ', found.description));
+    if (found) fill(head, h('h2', { text: found.summary || flow }), h('p', { class: 'kl-muted' }, h('code', { text: flow }), ' ', opening(found.description)));
     return;
   }
   const runId = rerun ?? '';
@@ -50,6 +51,11 @@ export async function drawForm(
     elements, source, signal,
     submit: { label: trans.__('Launch'), run: async (values) => launched((await source.rerun(runId, values)).run_id) },
   });
+}
+
+/** The first paragraph of a docstring: the rest is for who reads the code. */
+function opening(description: string): string {
+  return description.trim().split(/\n\s*\n/)[0] ?? '';
 }
 
 export async function drawRuns(

@@ -85,7 +85,7 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
   }
 
   private get data(): Shown | null {
-    return (this.model?.data[RUN_MIME] ?? null) as unknown as Shown | null;
+    return (this.model?.data[RUN_MIME] as unknown as Shown | undefined) ?? null;
   }
 
   /** A notebook may hold many: nothing is asked for before it is nearly seen. */
@@ -153,7 +153,7 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
     if (mode === 'live') {
       const place = new Widget();
       this.addWidget(place);
-      await drawRun(place.node, this.link.source, this.shown.signal, this.host, { runId: data.run_id, titled: () => undefined });
+      await drawRun(place.node, this.link.source, this.shown.signal, this.host, { runId: data.run_id, compact: true });
       return;
     }
     if (mode === 'snapshot') this.addWidget(this.stale(this.shown.signal));

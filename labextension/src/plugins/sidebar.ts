@@ -52,6 +52,7 @@ export const sidebar: JupyterFrontEndPlugin<void> = {
       waiting: waiting(link, host, trans),
     };
     Object.values(sections).forEach((section) => panel.addWidget(section));
+    if (panel.content instanceof AccordionPanel) panel.content.setRelativeSizes([0.3, 0.42, 0.28]);
     badge(panel, sections.waiting, feed, trans);
     draggable(panel.node, (element) => {
       const { runId, flowName } = element.dataset;
@@ -144,7 +145,7 @@ function badge(panel: SidePanel, section: Widget, feed: IFeed, trans: Translatio
   feed.now.watch((now) => count.set(now?.locks.length ?? 0), forever);
   count.watch((waiting) => {
     section.title.label = waiting > 0 ? trans.__('Waiting for me (%1)', waiting) : trans.__('Waiting for me');
-    panel.title.dataset = waiting > 0 ? { klWaiting: String(waiting) } : {};
+    panel.title.dataset = waiting > 0 ? { 'kl-waiting': String(waiting) } : {};
     panel.title.caption = waiting > 0 ? trans._n('Kodosumi: %1 question waits for you', 'Kodosumi: %1 questions wait for you', waiting) : trans.__('Kodosumi: flows, runs and questions');
   }, forever);
 }

@@ -116,7 +116,8 @@ export const tabs: JupyterFrontEndPlugin<IViews> = {
       widget.title.caption = kind.caption;
       widget.title.icon = kind.icon;
       widget.title.closable = true;
-      if (args['runId']) widget.title.dataset = { runId: args['runId'] };
+      widget.toolbar.hide(); // views have their buttons where they belong
+      if (args['runId']) widget.title.dataset = { 'run-id': args['runId'] };
       void tracker.add(widget);
       return widget;
     };
@@ -160,9 +161,10 @@ function addCommands(
   });
   const single = (id: string, view: string, label: string): void => {
     commands.addCommand(id, {
-      label, caption: kinds[view]!.caption, icon: kinds[view]!.icon,
+      label, caption: kinds[view]!.caption,
+      icon: (args) => (args['isLauncher'] ? kodosumiIcon : kinds[view]!.icon),
       describedBy: texts({ search: 'Text to look for, of the runs table' }),
-      execute: (args) => open({ ...textsOf(args), view } as JSONObject),
+      execute: (args) => open({ ...textsOf(args), view }),
     });
   };
   single(Commands.openRuns, 'runs', trans.__('Runs'));

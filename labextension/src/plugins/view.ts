@@ -13,7 +13,7 @@ export interface ViewOptions {
   link: Link;
   trans: TranslationBundle;
   /** Draw below `element` until the signal is aborted. */
-  draw(element: HTMLElement, source: Source, signal: AbortSignal): Promise<void> | void;
+  draw: (element: HTMLElement, source: Source, signal: AbortSignal) => Promise<void> | void;
   /** What it shows, to be asked for again after a reload. */
   args?: JSONObject;
   /** Say nothing while there is no gateway: somebody beside it does. */

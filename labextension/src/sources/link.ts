@@ -53,9 +53,10 @@ export class Link {
     this.state.set({ kind: 'connecting' });
     let known = false;
     let failures = 0;
-    while (!this.signal.aborted) {
+    const over = (): boolean => this.signal.aborted;
+    while (!over()) {
       const found = await this.probe(known);
-      if (this.signal.aborted) return;
+      if (over()) return;
       const before = this.state.get();
       if (JSON.stringify(before) !== JSON.stringify(found)) this.state.set(found);
       if (found.kind === 'live') {
