@@ -19,6 +19,7 @@ from kodosumi_lab.errors import (
     InputsError,
     LockClosed,
     RunNotFound,
+    ServiceError,
     UploadError,
     UploadNotFound,
 )
@@ -197,19 +198,34 @@ def start(
         try:
             gateway.log.run(run_id)
         except (RunNotFound, ValueError):  # a service's ids may be of another kind
-            if gateway.keys.settled(user.name, key):
-                told = f"run {run_id} was started under this key by a service that writes to another log"
-                raise Refused(409, "elsewhere", told, run_id=run_id) from None
+            _not_twice(gateway.keys.noted(user.name, key), run_id)
         else:
             return Run(run_id, log_dir=gateway.log.root), False
         try:
-            run = begin(Origin(user.name, via, run_id))
+            run = begin(Origin(user.name, via, run_id, asking=lambda url: gateway.keys.ask(user.name, key, url)))
         except (InputsError, FlowError, RunNotFound, UploadError, UploadNotFound, Refused):
             gateway.keys.forget(user.name, key)
+            raise
+        except ServiceError as error:
+            if not error.unsure:
+                gateway.keys.forget(user.name, key)
             raise
         if run.id != run_id:  # a service draws its own ids
             gateway.keys.settle(user.name, key, run.id)
         return run, True
+
+
+def _not_twice(noted: dict[str, Any], run_id: str) -> None:
+    """Whether the launch may be made again, that a service was asked for and whose run is not in the log."""
+    if noted.get("settled"):
+        told = f"run {run_id} was started under this key by a service that writes to another log"
+        raise Refused(409, "elsewhere", told, run_id=run_id)
+    if noted.get("asked"):
+        told = (
+            f"the service at {noted['asked']} was asked to start a run under this key, and its answer never came: "
+            "whether it did is not known here; look at its runs, and draw a new key to launch once more"
+        )
+        raise Refused(409, "launch-unknown", told, url=noted["asked"])
 
 
 @router.post("/runs/{run_id}/cancel", tags=["runs"])

@@ -63,10 +63,12 @@ def create_app(
     catalogue: Catalogue | None = None,
     identity: Identity | None = None,
     address: str | None = None,
+    cluster: Cluster | None = None,
     settings: Settings | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
     routers: Iterable[APIRouter] = (),
     url: str = _UNSAID,
+    mcp: bool = True,
 ) -> FastAPI:
     """Make the gateway.
 
@@ -83,6 +85,8 @@ def create_app(
         Another way to tell who is calling than the settings say.
     address
         Ray address, for launching and acting; the cluster that writes the log by default.
+    cluster
+        In place of `address`: another way to the cluster.
     settings
         In place of those of the environment.
     mounts
@@ -92,6 +96,8 @@ def create_app(
         Further routes under ``/api/v1``.
     url
         Where others reach this gateway.
+    mcp
+        Whether agents may speak MCP to it.
 
     Returns
     -------
@@ -109,7 +115,7 @@ def create_app(
     held.log_dir = _as_the_cluster_writes_it(held)
     who = identity or from_settings(held)
     found = catalogue or RegisterCatalogue(held.log_dir, flows, mounts=mounts, url=url)
-    gateway = Gateway(event_log(held.log_dir), held, found, Cluster(held.log_dir, address))
+    gateway = Gateway(event_log(held.log_dir), held, found, cluster or Cluster(held.log_dir, address))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -123,7 +129,7 @@ def create_app(
                     await stack.enter_async_context(inner.lifespan_context(mounted))
             yield
 
-    agents = _agents(gateway)
+    agents = _agents(gateway) if mcp else None
     # no docs pages: FastAPI's load their scripts from elsewhere
     app = FastAPI(
         title="Kodosumi Lab", version=kodosumi_lab.__version__, lifespan=lifespan,

@@ -171,7 +171,9 @@ class RegisterCatalogue:
         if row["url"]:
             if set(batches) - set(self.check(name, inputs, entered=entered) if batches else ()):
                 raise FlowError(f"flow {name!r} is behind an endpoint: name its uploads in the form's file element")
-            flow = self._remote(row, origin.user)
+            if origin.asking is not None and row["kind"] != "mounted":  # those that are know the run's id again
+                origin.asking(row["url"])
+            flow = self._remote(row, origin.user, origin.run_id)
             return flow.submit(inputs) if entered else flow.launch(**inputs)
         found = self._module(row).check(row["entrypoint"], inputs, entered=entered)
         there = dataclasses.replace(origin, about={**self.register.place_of(row), **origin.about})
@@ -197,12 +199,12 @@ class RegisterCatalogue:
                 self._beside[row["source"]] = Beside(self.register.place_of(row))
             return self._beside[row["source"]]
 
-    def _remote(self, row: dict[str, Any], user: str | None = None) -> RemoteFlow:
+    def _remote(self, row: dict[str, Any], user: str | None = None, run_id: str | None = None) -> RemoteFlow:
         root = self.register.root
         if row["kind"] != "mounted":
-            return RemoteFlow.from_row(row, log_dir=root, user=user)
+            return RemoteFlow.from_row(row, log_dir=root, user=user, run_id=run_id)
         mounted = next(one for one in self._mounts.values() if one.source == row["source"])
-        flow = MountedFlow.from_row(row, log_dir=root, user=user)
+        flow = MountedFlow.from_row(row, log_dir=root, user=user, run_id=run_id)
         flow.mounted = mounted
         return flow
 

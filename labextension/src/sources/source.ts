@@ -155,6 +155,12 @@ export class Source {
     };
   }
 
+  /** All events of a run as a file of this media type. */
+  async export(runId: string, type: string, signal?: AbortSignal): Promise<Blob> {
+    const reply = await this.raw({ method: 'GET', path: `${API}/runs/${runId}/events`, headers: { accept: type }, signal });
+    return new Blob([await reply.bytes()], { type });
+  }
+
   /** Some points of the run's clock: `seq` and milliseconds since 1970, both growing. */
   async clock(runId: string, signal?: AbortSignal): Promise<{ seq: number[]; ts: number[] }> {
     return (await this.json('GET', `/runs/${runId}/clock`, undefined, signal)) as { seq: number[]; ts: number[] };

@@ -54,7 +54,7 @@ class Console {
     }, signal);
     this.list.element.classList.add('kl-mono');
     this.finder = new Finder(source, runId, store, this.list, this.model, signal);
-    box.append(this.empty, endButton(this.list, () => this.model.total, this.model.changed, 'message', signal));
+    box.append(this.empty, endButton(this.list, this.model, 'message', signal));
     const foot = h('div', { class: 'kl-foot' }, this.told, this.working);
     const view = h('div', { class: 'kl-console' }, this.toolbar(), box, foot);
     parent.append(view);

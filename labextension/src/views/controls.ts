@@ -4,6 +4,7 @@ import type { Connection, Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import { h, setText } from './dom.ts';
 import { plural } from './format.ts';
+import type { ListModel } from './listmodel.ts';
 import type { VirtualList } from './virtuallist.ts';
 
 /** A button that is on or off. */
@@ -75,7 +76,7 @@ export class AgentChoice {
 }
 
 /** The button over a list that leads back to its end, and says what has come meanwhile. */
-export function endButton(list: VirtualList, total: () => number, changed: Value<number>, noun: string, signal: AbortSignal): HTMLElement {
+export function endButton(list: VirtualList, model: ListModel, noun: string, signal: AbortSignal): HTMLElement {
   const made = button('', () => {
     list.follow(true);
     list.element.focus({ preventScroll: true });
@@ -83,15 +84,17 @@ export function endButton(list: VirtualList, total: () => number, changed: Value
   made.classList.add('kl-to-end');
   let left = 0;
   const draw = (): void => {
-    const more = total() - left;
+    const more = model.total - left;
     made.hidden = list.following.get() || list.element.scrollHeight <= list.element.clientHeight + 4;
     setText(made, more > 0 ? `↓ ${plural(more, `new ${noun}`)}` : '↓ To the end');
   };
-  list.following.watch(() => {
-    left = total();
+  const leave = (): void => {
+    left = model.total;
     draw();
-  }, signal);
-  changed.watch(draw, signal);
+  };
+  list.following.watch(leave, signal);
+  model.ready.watch(leave, signal);
+  model.changed.watch(draw, signal);
   list.element.addEventListener('scroll', draw, { signal, passive: true });
   return made;
 }

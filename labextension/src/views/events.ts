@@ -59,7 +59,7 @@ class Events {
       const index = this.list.rowOf(event.target as Node);
       if (index >= 0) void this.open(index);
     }, { signal });
-    box.append(this.empty, endButton(this.list, () => this.model.total, this.model.changed, 'event', signal));
+    box.append(this.empty, endButton(this.list, this.model, 'event', signal));
     const search = searchField('Search payloads', this.words, signal);
     const bar = h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Which events' },
       search, this.agents.element, toggle('Follow', this.list.following, signal, 'Stay at the end as events come'));

@@ -27,6 +27,8 @@ export interface Piece {
   kind: 'result' | 'action' | 'final';
   agent: string | null;
   payload: string | null;
+  /** How many before this one are in the log but not here: the overview of a long run leaves some out. */
+  missing?: number;
 }
 
 export interface Span {
@@ -121,6 +123,8 @@ export interface RunState {
   /** Time of the last event, ms. */
   lastTs: number | null;
   gaps: Gap[];
+  /** Whether the events of before were counted: `gaps` is all there is to tell. */
+  checked: boolean;
   /** Runs that this one has started. */
   children: number;
   /** Characters of payloads held in `pieces`, and how many pieces were let go from the front. */
@@ -134,12 +138,15 @@ export function emptyState(): RunState {
     started: null, running: null, ended: null,
     bars: new Map(), pieces: [], spans: new Map(), metrics: new Map(), agents: new Map(), files: new Map(),
     locks: new Map(), answers: [], failures: [],
-    lines: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], children: 0, held: 0, letGo: 0,
+    lines: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], checked: false, children: 0, held: 0, letGo: 0,
   };
 }
 
 /** What a console shows. */
 export const CONSOLE: readonly Kind[] = ['stdout', 'stderr', 'debug', 'log'];
+
+/** What a flow shows. */
+export const PIECES: readonly Kind[] = ['result', 'action', 'final'];
 
 export function ended(state: RunState): boolean {
   return TERMINAL.includes(state.status);

@@ -3,6 +3,9 @@
 
 import type { Attempt, RunState, Span } from './store.ts';
 
+/** A queue that was shorter than this is none. */
+const NOTICED_MS = 250;
+
 /** A span in its place. */
 export interface Item {
   span: Span;
@@ -125,7 +128,7 @@ function waitsOf(state: RunState): Wait[] {
   const waits: Wait[] = [];
   if (state.started !== null && state.running === null) {
     if (state.status === 'starting') waits.push({ name: 'queued', kind: 'queue', from: state.started, to: state.ended, by: null });
-  } else if (state.started !== null && state.running !== null && state.running - state.started >= 1) {
+  } else if (state.started !== null && state.running !== null && state.running - state.started >= NOTICED_MS) {
     waits.push({ name: 'queued', kind: 'queue', from: state.started, to: state.running, by: null });
   }
   for (const lock of state.answers) {

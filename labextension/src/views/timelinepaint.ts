@@ -154,7 +154,7 @@ function drawItem(
   const { span } = item;
   const [left, right] = [Math.max(-2, x0), Math.min(scene.width + 2, x1)];
   context.fillStyle = span.error ? palette.of('--kl-bad') : colour;
-  context.globalAlpha = span.error ? 0.85 : 0.32;
+  context.globalAlpha = span.error ? 0.85 : 0.4;
   context.fillRect(left, y, right - left, ROW - 3);
   context.globalAlpha = 1;
   if (item.critical) {
