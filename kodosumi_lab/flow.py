@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.forms import InputModel, Inputs, Model
     from kodosumi_lab.runtime.run import Run
     from kodosumi_lab.runtime.sweep import Sweep
+    from kodosumi_lab.widgets.form import FlowForm
 
 __all__ = ["Flow", "Options", "entrypoint_of", "find", "flow", "is_crew", "is_graph", "load", "registered"]
 
@@ -209,6 +210,29 @@ class Flow:
         from kodosumi_lab.runtime.launch import launch
 
         return launch(self, inputs)
+
+    def form(self, **initial: Any) -> FlowForm:
+        """The input form as a widget: in a notebook the last line of a cell shows it.
+
+        Parameters
+        ----------
+        **initial
+            Inputs that it opens with, as for :meth:`launch`.
+
+        Returns
+        -------
+        FlowForm
+            An ipywidget. `controls["end"].value` is a trait that other widgets can link to, `values` all
+            of them, `launch()` does what its button does, `run` is the last run that was launched from it.
+
+        Raises
+        ------
+        InputsError
+            There is no such input.
+        """
+        from kodosumi_lab.widgets.form import FlowForm
+
+        return FlowForm(self, **initial)
 
     def sweep(self, *, max_concurrent: int = 4, zipped: bool = False, files: Any = None, **inputs: Any) -> Sweep:
         """Start a run for each combination of inputs.

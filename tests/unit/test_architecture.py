@@ -17,7 +17,15 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["_alias", "_lazy.rfc3987_syntax", "errors"],
     ["settings", "events", "_mime"],
-    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.uploaded", "forms.written"],
+    [
+        "forms.elements",
+        "forms.pattern",
+        "forms.schema",
+        "forms.secrets",
+        "forms.filling",
+        "forms.uploaded",
+        "forms.written",
+    ],
     ["forms.own"],
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
@@ -82,7 +90,9 @@ ROWS = [
     ["runtime.mock"],
     ["compat"],
     ["api"],
-    ["widgets.bridge", "widgets.base"],
+    ["widgets.bridge"],
+    ["widgets.base"],
+    ["widgets.views"],
     [
         "compat.config",
         "compat.const",
@@ -93,6 +103,9 @@ ROWS = [
         "compat.serve",
         "compat.tracer",
     ],
+    ["widgets.code", "widgets.controls"],
+    ["widgets.memory"],
+    ["widgets.form"],
     ["cli"],
 ]
 
@@ -101,6 +114,10 @@ LATE = {
     ("flow", "runtime.launch"),  # flow.launch()
     ("flow", "runtime.run"),  # its annotation
     ("flow", "runtime.sweep"),  # flow.sweep()
+    ("runtime.run", "widgets.views"),  # run.view(), run.replay(), and a run that ends a cell
+    ("flow", "widgets.form"),  # flow.form()
+    ("runtime.remote", "widgets.form"),  # the same
+    ("widgets.memory", "widgets.form"),  # its annotation
 }
 
 #: The only modules that may import Ray when they are imported.
@@ -166,6 +183,12 @@ def test_only_the_gateway_imports_web_libraries(path: Path) -> None:
     if name_of(path) != "api" or path.stem == "client":
         used = {name.partition(".")[0] for name, _ in imports_of(path)} & WEB
         assert used <= ({"uvicorn"} if name_of(path) == "cli" else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_widgets_import_widget_libraries(path: Path) -> None:
+    used = {name.partition(".")[0] for name, _ in imports_of(path)} & {"anywidget", "ipywidgets"}
+    assert not used or name_of(path).startswith("widgets.")
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

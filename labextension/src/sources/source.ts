@@ -96,6 +96,9 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Why nothing can be done through this source, where that is so: then views offer nothing. */
+  readonly readOnly: string | null = null;
+
   /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
   now(): number {
     return Date.now();

@@ -56,7 +56,7 @@ class Console {
     this.finder = new Finder(source, runId, store, this.list, this.model, signal);
     box.append(this.empty, endButton(this.list, this.model, 'message', signal));
     const foot = h('div', { class: 'kl-foot' }, this.told, this.working);
-    const view = h('div', { class: 'kl-console' }, this.toolbar(), box, foot);
+    const view = h('div', { class: 'kl-console kl-listed' }, this.toolbar(), box, foot);
     parent.append(view);
     signal.addEventListener('abort', () => {
       this.work?.abort();

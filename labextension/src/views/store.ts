@@ -47,7 +47,7 @@ export class RunStore {
 
   /** The time that an open run has come to, ms. */
   now(): number {
-    return Math.max(Date.now(), this.state.lastTs ?? 0);
+    return Math.max(this.source.now(), this.state.lastTs ?? 0);
   }
 
   /** Call with each table of new events, in order, until the signal is aborted. */

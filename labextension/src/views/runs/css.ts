@@ -71,7 +71,8 @@ export const RUNS_STYLE = `
   .kl .kl-runs td.kl-runs-id { grid-area: 3 / 2; }
   .kl .kl-runs td.kl-runs-user { grid-area: 3 / 3; text-align: end; }
   .kl .kl-runs td:is(.kl-runs-progress, .kl-runs-result) { grid-column: 2 / -1; white-space: normal; overflow-wrap: anywhere; }
-  .kl .kl-runs td.kl-runs-result { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; }
+  .kl .kl-runs td.kl-runs-progress:not(:has(progress:not([hidden]), span:not(:empty))), .kl .kl-runs td.kl-runs-result:has(span:empty) { display: none; }
+  .kl .kl-runs td.kl-runs-result:not(:has(span:empty)) { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; }
   .kl .kl-runs-tokens > input { width: 100%; }
   .kl .kl-runs-tokens { flex: 1 1 40%; }
   .kl .kl-runs-filters select { flex: 1 1 100%; }
