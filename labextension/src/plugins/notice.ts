@@ -66,7 +66,8 @@ export function mountNotice(parent: HTMLElement, link: Link, trans: TranslationB
 }
 
 const NOTICE_CSS = `
-.kl.kl-notice { padding: 12px; max-width: 46em; overflow-wrap: anywhere; }
+/* the sidebar's header, where it may lie, is in capitals */
+.kl.kl-notice { padding: 12px; max-width: 46em; overflow-wrap: anywhere; text-transform: none; letter-spacing: normal; font-weight: 400; }
 .kl.kl-notice p { margin: 6px 0 10px; }
 .kl.kl-notice ul { list-style: none; margin: 0 0 12px; padding: 0; display: flex; flex-direction: column; gap: 8px; }
 .kl.kl-notice li > code { background: var(--kl-bg2); padding: 2px 6px; border-radius: 3px; }

@@ -52,7 +52,7 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
   private mode: Mode | null = null;
   private shown: AbortController | null = null;
   private readonly life = new AbortController();
-  private readonly line = h('div', { class: 'kl-lab-stale', role: 'status' });
+  private readonly why = h('span', { role: 'status' });
   private watching = false;
 
   constructor(
@@ -68,8 +68,11 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     const before = this.data;
     this.model = model;
-    if (before && before.run_id !== this.data?.run_id) this.mode = null;
     this.node.dataset['runId'] = this.data?.run_id ?? '';
+    if (before !== null && before.run_id !== this.data?.run_id) {
+      this.mode = null; // the cell shows another run now
+      if (this.watching) await this.decide();
+    }
     if (this.isAttached) this.watch();
     await Promise.resolve();
   }
@@ -143,8 +146,8 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
     const { model, data } = this;
     if (!model || !data) return;
     const words = why === '' ? '' : this.trans.__('As it was when the cell ran: %1.', why);
-    setText(this.line, words);
-    this.line.hidden = words === '';
+    setText(this.why, words);
+    this.toggleClass('kl-lab-waits', words === '');
     if (this.mode === mode) return;
     this.mode = mode;
     this.shown?.abort();
@@ -179,8 +182,7 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
     } });
     const made = root(widget.node, STALE_CSS, signal);
     made.classList.add('kl-lab-stalerow');
-    this.line.append(' ', again);
-    made.append(this.line);
+    made.append(h('div', { class: 'kl-lab-stale' }, this.why, again));
     return widget;
   }
 }
