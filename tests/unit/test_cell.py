@@ -20,7 +20,11 @@ Execute = Callable[..., Any]
 @pytest.fixture(scope="module")
 def execute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Execute]:
     """A kernel of a notebook: ``execute(code, cell_id=…)`` answers the value of its last line, as JSON says it."""
-    env = {**os.environ, "JPY_SESSION_NAME": "/work/here/one.ipynb", "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython"))}
+    env = {
+        **os.environ,
+        "JPY_SESSION_NAME": "/work/here/one.ipynb",
+        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
+    }
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel(env=env)
     client = manager.client()

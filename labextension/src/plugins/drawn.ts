@@ -59,11 +59,12 @@ function opening(description: string): string {
 }
 
 export async function drawRuns(
-  element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, options: { search: string | undefined },
+  element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, options: { search: string | undefined; cell: string | undefined },
 ): Promise<void> {
   const { mountRuns, RUNS_CSS } = await import('../views/runs.ts');
   if (signal.aborted) return;
-  const query = new Value(options.search ? { search: options.search } : {});
+  const { search, cell } = options;
+  const query = new Value({ ...(search ? { search } : {}), ...(cell ? { cell } : {}) });
   mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query }, signal, host);
 }
 

@@ -47,9 +47,9 @@ function kindsOf(app: JupyterFrontEnd, host: IHost, watched: IWatched, trans: Tr
     },
     runs: {
       icon: listIcon,
-      label: () => trans.__('Runs'),
+      label: (args) => (args['cell'] ? trans.__('Runs of a Cell') : trans.__('Runs')),
       caption: trans.__('All runs of the log: filter, sort, compare'),
-      draw: (element, source, signal, args) => drawRuns(element, source, signal, host, { search: args['search'] }),
+      draw: (element, source, signal, args) => drawRuns(element, source, signal, host, { search: args['search'], cell: args['cell'] }),
     },
     inbox: {
       icon: inboxIcon,

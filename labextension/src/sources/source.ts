@@ -85,6 +85,8 @@ export interface RunQuery {
   user?: readonly string[];
   tag?: readonly string[];
   parent?: string;
+  /** Id of the notebook cell that launched it. */
+  cell?: string;
   since?: string;
   until?: string;
   search?: string;
