@@ -39,6 +39,6 @@ def executing() -> dict[str, Any] | None:
         if not cell and not str(path).endswith(".ipynb"):
             return None  # a console: its session has a name, but no cells
         digest = hashlib.sha256(source.encode()).hexdigest()
-        return {"path": path or None, "cell": cell or None, "source_sha256": digest}
     except (AttributeError, KeyError, TypeError, UnicodeError):  # another kernel's shell, another front end's request
         return None
+    return {"path": path or None, "cell": cell or None, "source_sha256": digest}
