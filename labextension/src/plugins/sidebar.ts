@@ -14,7 +14,7 @@ import { launchCode, runCode } from './code.ts';
 import { draggable } from './dragging.ts';
 import { drawInbox } from './drawn.ts';
 import { kodosumiIcon } from './icons.ts';
-import { CATEGORY, Commands, SIDEBAR } from './names.ts';
+import { CATEGORY, Commands, SIDEBAR, texts } from './names.ts';
 import { mountNotice } from './notice.ts';
 import { Movable } from './sections.ts';
 import { IConnection, IFeed, IHost, ISettings } from './tokens.ts';
@@ -65,7 +65,7 @@ export const sidebar: JupyterFrontEndPlugin<void> = {
     app.shell.add(panel, 'left', { rank: RANK, type: 'Kodosumi' });
     restorer?.add(panel, SIDEBAR);
     app.commands.addCommand(Commands.showSidebar, {
-      label: trans.__('Show Flows and Runs'), caption: trans.__('Show the sidebar of Kodosumi Lab'), icon: kodosumiIcon,
+      label: trans.__('Show Flows and Runs'), caption: trans.__('Show the sidebar of Kodosumi Lab'), icon: kodosumiIcon, describedBy: texts({}),
       execute: () => app.shell.activateById(SIDEBAR),
     });
     palette?.addItem({ command: Commands.showSidebar, category: CATEGORY });
