@@ -113,7 +113,9 @@ def test_tabs_come_back_with_the_layout(lab: Lab, showcase: Showcase) -> None:
     assert len(lab.page.evaluate("[...globalThis.jupyterapp.shell.widgets('main')].map((w) => w.id)")) == len(labels)
 
 
-def test_without_the_gateway_everything_stays_and_says_so_and_goes_on(lab: Lab, gateway: Gateway, showcase: Showcase) -> None:
+def test_without_the_gateway_everything_stays_and_says_so_and_goes_on(
+    lab: Lab, gateway: Gateway, showcase: Showcase
+) -> None:
     lab.page.allowed.append(AWAY)
     bar = sidebar(lab)
     lab.execute("kodosumi:open-run", runId=showcase.running)
@@ -172,7 +174,7 @@ def test_commands_are_described_and_know_when_they_can_be_used(lab: Lab, showcas
     )
     assert len(told) >= 16
     for name, label, caption, icon, described in told:
-        assert label and caption and icon, name
+        assert all([label, caption, icon]), name
         assert json.loads(described)["args"] is not None, name
     enabled = "(id) => globalThis.jupyterapp.commands.isEnabled(id)"
     assert not lab.page.evaluate(enabled, "kodosumi:cancel-run")
@@ -202,7 +204,9 @@ def test_a_saved_run_is_alive_again_without_a_kernel(lab: Lab, jupyter: Jupyter,
     book.output(2).get_by_text("this run is not in the log").wait_for()
 
 
-def test_a_saved_run_is_a_snapshot_while_nothing_answers(lab: Lab, jupyter: Jupyter, gateway: Gateway, showcase: Showcase) -> None:
+def test_a_saved_run_is_a_snapshot_while_nothing_answers(
+    lab: Lab, jupyter: Jupyter, gateway: Gateway, showcase: Showcase
+) -> None:
     lab.page.allowed.append(AWAY)
     gateway.stop()
     try:
@@ -254,7 +258,9 @@ def test_a_run_leads_to_its_cell_and_a_cell_to_its_runs(lab: Lab, jupyter: Jupyt
     assert table.get_by_role("button", name="primes").count() == 0
 
 
-def test_the_settings_are_in_the_editor_and_the_code_style_counts(lab: Lab, jupyter: Jupyter, showcase: Showcase) -> None:
+def test_the_settings_are_in_the_editor_and_the_code_style_counts(
+    lab: Lab, jupyter: Jupyter, showcase: Showcase
+) -> None:
     path = jupyter.notebook("style.ipynb", [""])
     lab.open(path, kernel=False)
     saved = """async (style) => { const { contents, settings } = globalThis.jupyterapp.serviceManager;

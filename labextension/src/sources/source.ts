@@ -189,7 +189,9 @@ export class Source {
       const place = limited ? await takePlace(signal) : null;
       try {
         const streamed = place !== null || !limited;
+        let heard = false;
         for await (const frame of streamed ? this.frames(runId, last, signal) : this.glimpse(runId, last, signal)) {
+          heard = true;
           tries = 0;
           this.connection.set('live');
           if (frame === null) continue;
@@ -202,9 +204,8 @@ export class Source {
           last = frame.seq(frame.length - 1);
           yield { events: frame };
         }
-        if (streamed) throw new Unreachable('the stream broke off');
-        tries = 0;
-        await pause(GLIMPSE_MS, signal);
+        if (!heard) throw new Unreachable('the stream broke off');
+        await pause(streamed ? 100 : GLIMPSE_MS, signal); // behind a proxy a stream ends every few minutes, which is no reason to worry anybody
       } catch (error) {
         if (aborted(error)) return;
         if (!(error instanceof Unreachable)) throw error;

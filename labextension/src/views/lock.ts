@@ -128,6 +128,7 @@ class LockView {
       signal: this.signal,
       submit: { label: 'Answer', run: (values) => this.answer(values, free) },
     });
+    if (this.source.readOnly !== null) this.form.setDisabled(`Nothing can be answered here: ${this.source.readOnly}.`);
     this.times();
   }
 

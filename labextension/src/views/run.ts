@@ -229,7 +229,8 @@ function tabsOf(state: RunState): Shown {
   const wrong = state.failures.length > 0 || (failed(state) && state.status !== 'cancelled');
   return {
     results: { shown: pieces > 0 || !wrong, count: pieces },
-    console: { shown: state.lines > 0, count: state.lines },
+    // what the overview leaves out is console lines, nearly always: the tab need not come late
+    console: { shown: state.lines > 0 || (!state.checked && state.unseen > 0), count: state.lines },
     timeline: { shown: state.spans.size > 0, count: state.spans.size },
     metrics: { shown: state.metrics.size > 0, count: state.metrics.size },
     events: { shown: state.events > 0, count: state.events },
@@ -243,7 +244,7 @@ function tabsOf(state: RunState): Shown {
 function mostTelling(state: RunState, shown: Shown): string {
   if (failed(state) && shown['error']?.shown) return 'error';
   if (shown['results']?.count) return 'results';
-  if (state.lines > 0) return 'console';
+  if (shown['console']?.shown) return 'console';
   return shown['results']?.shown ? 'results' : 'events';
 }
 

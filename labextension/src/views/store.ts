@@ -106,6 +106,7 @@ export class RunStore {
         foldEvents(this.state, overview.events);
         this.state.lastSeq = Math.max(this.state.lastSeq, overview.lastSeq);
         this.state.events = overview.total;
+        this.state.unseen = overview.total - overview.events.length;
         for (let i = 0; i < overview.events.length; i++) this.seen += Number(PIECES.includes(overview.events.kind(i)));
         break;
       } catch (error) {

@@ -29,7 +29,7 @@ export function widget(draw: (model: Model, el: HTMLElement, source: Source, sig
 
 /** The source that a widget's traits name: `_log` is the log's id, `_http` says whether HTTP may be looked for. */
 export function sourceOf(model: Model, signal: AbortSignal): Source {
-  const ways = new Failover([new CommTransport(model, signal)]);
+  const ways = new Failover([new CommTransport(model, signal)], signal);
   if (model.get('_http') !== false) void preferHttp(ways, model.get('_log') as string, signal);
   return new Source(ways);
 }

@@ -7,7 +7,7 @@ import type { Draw, RunContext } from './context.ts';
 import type { Acting } from './head.ts';
 
 /** A connection that is lost for longer is said to be so; before, it is being taken up again. */
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 6_000;
 
 export function foot(parent: HTMLElement, { store, source, signal }: RunContext, acting: Acting): Draw {
   const whole = h('span', { class: 'kl-run-whole' });
