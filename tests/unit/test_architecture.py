@@ -71,7 +71,6 @@ ROWS = [
         "runtime.background",
     ],
     [
-        "runtime.provenance",
         "runtime.elsewhere",
         "runtime.run",
         "runtime.run_files",
@@ -80,7 +79,7 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
-        "runtime.cell",
+        "runtime.notebook",
         "runtime.presets",
         "runtime.searching",
         "runtime.tables",
