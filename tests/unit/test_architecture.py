@@ -71,6 +71,7 @@ ROWS = [
         "runtime.background",
     ],
     [
+        "runtime.cell",
         "runtime.elsewhere",
         "runtime.run",
         "runtime.run_files",
