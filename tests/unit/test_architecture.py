@@ -71,6 +71,7 @@ ROWS = [
         "runtime.background",
     ],
     [
+        "runtime.cell",
         "runtime.elsewhere",
         "runtime.run",
         "runtime.run_files",
@@ -79,7 +80,7 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
-        "runtime.cell",
+        "runtime.notebook",
         "runtime.presets",
         "runtime.searching",
         "runtime.tables",
