@@ -100,5 +100,19 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext kodosumi_lab``: the magics ``%kodosumi`` and ``%%kodosumi``."""
+    from kodosumi_lab import magic
+
+    magic.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext kodosumi_lab`` takes them back."""
+    from kodosumi_lab import magic
+
+    magic.unload(shell)
+
+
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

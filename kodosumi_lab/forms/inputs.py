@@ -126,6 +126,11 @@ class InputModel:
 
         return Model(*(element_of_node(node) for node in self._nodes()))
 
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the form is one of explicit elements, and not what the signature suggests."""
+        return self._form is not None
+
     def nullable(self) -> frozenset[str]:
         """Names of the form's fields of which None is a value, whatever they show; none of an explicit form's."""
         return frozenset() if self._form is not None else frozenset(_nullable(self._nodes()))

@@ -392,7 +392,7 @@ def _title(flow: Any) -> str:
 
 def _is_typed(flow: Any) -> bool:
     """Whether its inputs come from type hints; then a file may be a path on the cluster's machine."""
-    return isinstance(flow, Flow) and flow._form is None
+    return isinstance(flow, Flow) and not flow.inputs.is_explicit
 
 
 def _no_element(fields: Iterable[str]) -> str:

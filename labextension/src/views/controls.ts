@@ -106,11 +106,11 @@ export function connectionWords(source: Source, told: (words: string) => void, s
 }
 
 export const CONTROLS_CSS = `
-.kl .kl-bar { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
-.kl .kl-bar > .kl-search { flex: 1 1 160px; min-width: 110px; max-width: 340px; }
-.kl .kl-bar > .kl-finder { flex: 1 1 190px; }
+.kl .kl-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
+.kl .kl-tools > .kl-search { flex: 1 1 160px; min-width: 110px; max-width: 340px; }
+.kl .kl-tools > .kl-finder { flex: 1 1 190px; }
 .kl .kl-finder > .kl-search { flex: 1 1 110px; min-width: 90px; max-width: 340px; }
-.kl .kl-bar .kl-group { display: inline-flex; flex-wrap: wrap; gap: 4px; align-items: center; }
+.kl .kl-tools .kl-tool-group { display: inline-flex; flex-wrap: wrap; gap: 4px; align-items: center; }
 .kl button.kl-btn.kl-toggle[aria-pressed=true] { background: color-mix(in srgb, var(--kl-accent) 16%, var(--kl-bg)); border-color: var(--kl-accent); }
 .kl .kl-count { min-width: 7ch; color: var(--kl-fg2); font-variant-numeric: tabular-nums; }
 .kl .kl-foot { display: flex; flex-wrap: wrap; gap: 4px 14px; padding: 4px 0; color: var(--kl-fg2); min-height: 26px; font-variant-numeric: tabular-nums; }

@@ -61,7 +61,7 @@ class Events {
     }, { signal });
     box.append(this.empty, endButton(this.list, this.model, 'event', signal));
     const search = searchField('Search payloads', this.words, signal);
-    const bar = h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Which events' },
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Which events' },
       search, this.agents.element, toggle('Follow', this.list.following, signal, 'Stay at the end as events come'));
     const view = h('div', { class: 'kl-events kl-listed' }, bar, this.kinds.element,
       h('div', { class: 'kl-events-both' }, box, this.pane), h('div', { class: 'kl-foot' }, this.told));
@@ -184,7 +184,7 @@ class KindChips {
   private readonly chips = new Map<Kind, HTMLElement>();
 
   constructor(source: Source, runId: string, store: RunStore, signal: AbortSignal) {
-    this.element = h('div', { class: 'kl-bar kl-kinds', role: 'group', 'aria-label': 'Kinds' });
+    this.element = h('div', { class: 'kl-tools kl-kinds', role: 'group', 'aria-label': 'Kinds' });
     for (const kind of KINDS) {
       const state = new Value(false);
       const chip = toggle(kind, state, signal);

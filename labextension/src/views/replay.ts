@@ -119,7 +119,7 @@ class Player {
     const ticks = h('div', { class: 'kl-replay-marks' }, ...marks.map((mark) =>
       h('span', { class: 'kl-replay-mark', 'data-status': mark.status, title: `${this.label(mark.at)} ${mark.words}`, style: `inset-inline-start: ${share(mark.at, length)}%` })));
     this.element = h('div', { class: 'kl-replay-player', role: 'group', 'aria-label': 'Player' },
-      h('div', { class: 'kl-bar' }, this.play, speed, h('div', { class: 'kl-replay-track' }, pulse(replay), ticks, this.slider), this.time,
+      h('div', { class: 'kl-tools' }, this.play, speed, h('div', { class: 'kl-replay-track' }, pulse(replay), ticks, this.slider), this.time,
         toggle('Skip silence', replay.skip, signal, 'Leave out pauses of more than 5 seconds')),
       this.what);
     this.listen();
@@ -220,7 +220,7 @@ function pulse(replay: ReplaySource): SVGElement {
 export const REPLAY_CSS = RUN_CSS + `
 .kl .kl-replay { display: flex; flex-direction: column; gap: 6px; min-width: 0; }
 .kl .kl-replay-player { border: 1px solid var(--kl-border); border-radius: 4px; padding: 2px 10px 4px; }
-.kl .kl-replay-player .kl-bar { padding: 4px 0 0; }
+.kl .kl-replay-player .kl-tools { padding: 4px 0 0; }
 .kl .kl-replay-play { min-width: 42px; }
 .kl .kl-replay-track { position: relative; flex: 1 1 200px; min-width: 140px; height: 34px; }
 .kl .kl-replay-track input { position: absolute; inset: auto 0 0; width: 100%; margin: 0; height: 16px; accent-color: var(--kl-accent); }

@@ -52,10 +52,10 @@ class Timeline {
     const box = h('div', { class: 'kl-list-box' }, this.scroller, this.tip, this.empty);
     const tableBox = h('div', { class: 'kl-list-box' });
     this.table = this.makeTable(tableBox);
-    const controls = h('span', { class: 'kl-group' },
+    const controls = h('span', { class: 'kl-tool-group' },
       button('−', () => this.zoom(2), signal, 'Zoom out'), button('+', () => this.zoom(0.5), signal, 'Zoom in'),
       button('Fit', () => this.look(null), signal, 'Show the whole run'));
-    const bar = h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Timeline' },
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Timeline' },
       controls, toggle('As a table', this.asTable, signal), h('span', { class: 'kl-grow' }), this.told);
     const hint = h('div', { class: 'kl-visually-hidden', id: help,
       text: 'Arrow keys go from span to span and to what is around or inside it, plus and minus zoom, 0 shows the whole run, Shift with arrows moves the view.' });
