@@ -91,10 +91,13 @@ export class ReplaySource extends Source {
   seek(to: number): void {
     const before = this.position.get();
     const at = Math.max(0, Math.min(this.length, to));
+    const last = this.seqAt(at);
+    if (at < before || last - this.shown > PASSED) {
+      // the views of before end first: events of theirs that are due now must not be shown to the new ones
+      this.shown = last;
+      this.restarted.set(this.restarted.get() + 1);
+    }
     this.position.set(at);
-    if (at >= before && this.seqAt(at) - this.shown <= PASSED) return;
-    this.shown = this.seqAt(at);
-    this.restarted.set(this.restarted.get() + 1);
   }
 
   private tick(): void {
@@ -154,7 +157,7 @@ export class ReplaySource extends Source {
       next.catch(() => undefined); // it is awaited in the next round, if there is one
       for (let from = 0; from < block.length; ) {
         due = Math.max(due, block.at(from).ts - this.begin);
-        if (!(await this.reached(due, signal))) return;
+        if (!(await this.reached(due, signal)) || signal.aborted) return;
         let to = from + 1;
         while (to < block.length && block.at(to).ts - this.begin <= this.position.get()) to++;
         this.shown = block.seq(to - 1);
