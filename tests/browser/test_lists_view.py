@@ -254,5 +254,5 @@ def test_a_lost_connection_is_said_and_taken_up_without_loss(open_page: Any, sho
 def test_narrow_places_have_everything_too(open_page: Any, pages: Any, showcase: Showcase, tab: str) -> None:
     page = opened(open_page, pages, showcase.rich, tab, width=320, theme="dark")
     page.get_by_role("searchbox").first.wait_for()
-    page.get_by_text(re.compile(r"^\d+ (messages|events)$")).wait_for()
+    page.get_by_text(re.compile(r"^\d+ (messages|events)$")).first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

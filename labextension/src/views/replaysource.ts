@@ -143,11 +143,12 @@ export class ReplaySource extends Source {
 
   /** Events after `after` when their time comes. */
   override async *follow(runId: string, after: number, signal: AbortSignal): AsyncGenerator<Followed> {
+    const over = (): boolean => signal.aborted;
     let due = 0;
     let next = this.block(runId, after, signal);
     for (;;) {
       const block = await next;
-      if (signal.aborted) return;
+      if (over()) return;
       if (block.length === 0) {
         const { status, last_seq } = await this.inner.run(runId, signal);
         yield { end: { status, last_seq } };
@@ -157,7 +158,7 @@ export class ReplaySource extends Source {
       next.catch(() => undefined); // it is awaited in the next round, if there is one
       for (let from = 0; from < block.length; ) {
         due = Math.max(due, block.at(from).ts - this.begin);
-        if (!(await this.reached(due, signal)) || signal.aborted) return;
+        if (!(await this.reached(due, signal)) || over()) return;
         let to = from + 1;
         while (to < block.length && block.at(to).ts - this.begin <= this.position.get()) to++;
         this.shown = block.seq(to - 1);
