@@ -81,7 +81,10 @@ class Arriving:
             self._follow()
             self._update(last=True)
         except KeyboardInterrupt:
-            _deafen(self._shell)
+            try:
+                _deafen(self._shell)
+            except KeyboardInterrupt:
+                _deafen(self._shell)
             raise Detached(self._run) from None
         if self._run.status != "finished":
             self._run.result()
@@ -168,11 +171,11 @@ def _show(value: Any, *, result: bool) -> None:
 
 
 def _deafen(shell: Any) -> None:
-    """Until the cell has ended a second interrupt, of somebody who did not see the first one count, changes nothing."""
+    """Until the next cell another interrupt, of somebody who did not see the first one count, changes nothing."""
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def restore(*_: Any) -> None:
-        shell.events.unregister("post_run_cell", restore)
+        shell.events.unregister("pre_run_cell", restore)
         signal.signal(signal.SIGINT, usual)
 
-    shell.events.register("post_run_cell", restore)
+    shell.events.register("pre_run_cell", restore)

@@ -66,9 +66,8 @@ def _parsed(shell: Any, source: str, filename: str, flags: int) -> ast.Module:
         line = source.splitlines()[(error.lineno or 1) - 1 : error.lineno or 1]
         text = line[0].strip() if line else ""
         if shell.transform_cell(source).strip() != source.strip():
-            raise UsageError(
-                f"line {error.lineno}: {text!r}: magics and !commands are the notebook's, not the cluster's"
-            ) from None
+            told = "magics and !commands are the notebook's, the cluster has none"
+            raise UsageError(f"line {error.lineno}: {text}: {told}") from None
         raise UsageError(f"line {error.lineno}: {error.msg}: {text}") from None
     return tree
 

@@ -60,20 +60,22 @@ class KodosumiMagics(Magics):
     def kodosumi(self, line: str, cell: str | None = None) -> Any:
         """Flows and runs from a line; the text is replaced by the manual below."""
         line = line.strip()
-        line = line[:-1].rstrip() if line.endswith(";") else line
+        silent = line.endswith(";")  # as at the end of any line of a cell
+        line = line[:-1].rstrip() if silent else line
         name, rest = (*line.split(maxsplit=1), "", "")[:2]
         if not name or name in ("-h", "--help", "help"):
             print(manual())
             return None
         command = _command(name, cell is not None)
         try:
-            return self._called(command, rest, cell)
+            found = self._called(command, rest, cell)
         except HelpShown:
             return None
         except RunFailed:
             raise  # it shows the flow's own traceback
         except KodosumiLabError as error:  # what the person did, or what is not there: no frames of ours
             raise UsageError(str(error)) from None
+        return None if silent else found
 
     @property
     def _space(self) -> dict[str, Any]:

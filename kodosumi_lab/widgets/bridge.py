@@ -26,19 +26,19 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from starlette.types import ASGIApp, Message, Scope
 
 __all__ = ["Channel", "Post"]
 
 logger = logging.getLogger(__name__)
 
+Message = MutableMapping[str, Any]
+App = Callable[
+    [dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
 #: How a message goes to the browser: content and buffers.
 Post = Callable[[dict[str, Any], list[bytes]], None]
 
@@ -52,6 +52,8 @@ _BYTES_PER_S = 25 * 2**20
 _WAIT_S = 10.0
 # Pages that were reloaded cannot say goodbye to what they followed: of one path the oldest ends.
 _STREAMS = 8
+# A process that ends waits so long for what goes on.
+_END_S = 5.0
 # Ids that an outbox, which repeats itself, was seen to hold.
 _SEEN = 1000
 
@@ -66,7 +68,8 @@ class _Bridge:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._apps: dict[str, asyncio.Task[ASGIApp]] = {}
+        self._thread: threading.Thread | None = None
+        self._apps: dict[str, asyncio.Task[App]] = {}
         self._open = contextlib.AsyncExitStack()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
@@ -80,10 +83,17 @@ class _Bridge:
 
     def _start(self) -> None:
         ready = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="kodosumi-lab-bridge", daemon=True).start()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(ready)), name="kodosumi-lab-bridge", daemon=True
+        )
+        self._thread.start()
         ready.wait()
-        # worker threads of an event loop keep a process alive that is about to end: the loop has to end first
-        threading.Thread(target=self._end_with_the_process, name="kodosumi-lab-bridge-end", daemon=True).start()
+        # worker threads of an event loop keep a process alive that is about to end: the loop has to end before
+        first = getattr(threading, "_register_atexit", None)
+        if first is not None:
+            first(self._end)
+        else:
+            threading.Thread(target=self._end_with_the_process, name="kodosumi-lab-bridge-end", daemon=True).start()
 
     async def _main(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -93,22 +103,26 @@ class _Bridge:
 
     def _end_with_the_process(self) -> None:
         threading.main_thread().join()
-        with self._lock, contextlib.suppress(RuntimeError):  # it has ended
-            assert self._loop is not None
-            assert self._stop is not None
-            self._loop.call_soon_threadsafe(self._stop.set)
+        self._end()
 
-    async def app(self, root: Path) -> ASGIApp:
+    def _end(self) -> None:
+        with self._lock, contextlib.suppress(RuntimeError):  # it has ended
+            if self._loop is None or self._stop is None or self._thread is None:
+                return
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_END_S)
+
+    async def app(self, root: Path) -> App:
         """The gateway over a log; made once."""
         key = str(root)
         if key not in self._apps or (self._apps[key].done() and self._apps[key].exception() is not None):
             self._apps[key] = asyncio.create_task(self._make(root))
         return await asyncio.shield(self._apps[key])
 
-    async def _make(self, root: Path) -> ASGIApp:
+    async def _make(self, root: Path) -> App:
         app = await asyncio.to_thread(_application, root)
         await self._open.enter_async_context(app.router.lifespan_context(app))
-        return app
+        return cast(App, app)
 
 
 _bridge = _Bridge()
@@ -122,7 +136,7 @@ def _anew() -> None:
 os.register_at_fork(after_in_child=_anew)  # threads do not go along
 
 
-def _application(root: Path) -> FastAPI:
+def _application(root: Path) -> Any:
     """The gateway of this process: its person, its flows, its cluster; no MCP, which nobody could reach."""
     from kodosumi_lab.api.app import create_app
     from kodosumi_lab.api.gateway import OwnCluster
@@ -195,9 +209,15 @@ class Channel:
         same = [one for one, (other, _) in self._tasks.items() if other == path]
         for old in same[: max(0, len(same) - _STREAMS + 1)]:
             self._tasks[old][1].cancel()
-        task = asyncio.ensure_future(self._answer(key, content, body))
+        reply = _Reply(key, self._send)
+        task = asyncio.ensure_future(self._answer(reply, content, body))
         self._tasks[key] = (path, task)
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+        def ended(_: object) -> None:
+            self._tasks.pop(key, None)
+            reply.end()  # also of what was cancelled before it began
+
+        task.add_done_callback(ended)
 
     def _abort(self, key: Any) -> None:
         if key in self._tasks:
@@ -207,17 +227,14 @@ class Channel:
         for key in [*self._tasks]:
             self._abort(key)
 
-    async def _answer(self, key: Any, content: dict[str, Any], body: bytes) -> None:
-        reply = _Reply(key, self._send)
+    async def _answer(self, reply: _Reply, content: dict[str, Any], body: bytes) -> None:
         try:
-            async with _told_to_wait(lambda: None if reply.begun else self._send({"t": "wait", "id": key}, [])):
+            async with _told_to_wait(reply.wait):
                 app = await _bridge.app(self._root)
                 await app(_scope(content), _receiver(body), reply.send)
         except Exception as error:
             logger.exception("a widget's request failed: %s %s", content.get("method"), content.get("path"))
             reply.failed(error)
-        finally:
-            reply.end()
 
     def _send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if not self._closed:
@@ -225,13 +242,7 @@ class Channel:
 
 
 class _Reply:
-    """An answer of the application, as messages.
-
-    Attributes
-    ----------
-    begun
-        Whether any of it was sent.
-    """
+    """An answer of the application, as messages."""
 
     def __init__(self, key: Any, post: Post) -> None:
         self._key, self._post = key, post
@@ -239,7 +250,7 @@ class _Reply:
         self._data = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
-        self.begun = False
+        self._begun = False
 
     async def send(self, message: Message) -> None:
         """ASGI."""
@@ -256,9 +267,14 @@ class _Reply:
             elif self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_GATHER_S, self._flush, True)
 
+    def wait(self) -> None:
+        """Say that it takes a while, where nothing was said yet."""
+        if not self._begun:
+            self._post({"t": "wait", "id": self._key}, [])
+
     def failed(self, error: Exception) -> None:
         """The application has raised; say so where nothing was said yet."""
-        if not self.begun and not self._ended and not self._data:
+        if not self._begun and not self._ended and not self._data:
             from kodosumi_lab.events import dumps
 
             self._head = {"status": 500, "headers": {"content-type": "application/problem+json"}}
@@ -280,12 +296,12 @@ class _Reply:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._ended or (more and not self._data and self.begun):
+        if self._ended or (more and not self._data and self._begun):
             return
         piece = bytes(self._data[:_PIECE_BYTES])
         del self._data[:_PIECE_BYTES]
         self._post({"t": "reply", "id": self._key, "more": more, **self._head}, [piece])
-        self.begun = True
+        self._begun = True
         self._head = {"status": self._head["status"], "headers": {}}
 
 
@@ -314,7 +330,7 @@ def _body(content: dict[str, Any], buffers: Sequence[Any]) -> bytes:
     return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
 
 
-def _scope(content: dict[str, Any]) -> Scope:
+def _scope(content: dict[str, Any]) -> dict[str, Any]:
     path, _, query = str(content.get("path") or "/").partition("?")
     given = content.get("headers")
     headers = given.items() if isinstance(given, dict) else ()

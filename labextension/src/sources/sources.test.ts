@@ -173,6 +173,10 @@ class Comm implements Model {
     this.listener = null;
   }
 
+  tell(message: object): void {
+    this.listener?.(message, []);
+  }
+
   answer(id: unknown, text: string, more = false, asMap = false): void {
     const message = { t: 'reply', id, status: 200, headers: { 'x-total': '3' }, more };
     const buffer = new TextEncoder().encode(text).buffer;
@@ -205,6 +209,24 @@ describe('a comm', () => {
 
   it('gives up on a kernel that does not answer', async () => {
     await expect(new CommTransport(new Comm(), signal, 10).send({ method: 'GET', path: '/a' })).rejects.toBeInstanceOf(Unreachable);
+  });
+
+  it('waits for a kernel that says it is still at it', async () => {
+    const comm = new Comm();
+    const asked = new CommTransport(comm, signal, 60).send({ method: 'POST', path: '/a' });
+    const id = comm.sent[0]!['id'];
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      comm.tell({ t: 'wait', id });
+    }
+    comm.answer(id, 'late');
+    expect((await asked).status).toBe(200);
+  });
+
+  it('counts as no other page does', () => {
+    const comm = new Comm();
+    void new CommTransport(comm, signal).send({ method: 'GET', path: '/a' }).catch(() => null);
+    expect(comm.sent[0]!['id']).toBeGreaterThan(1000);
   });
 
   it('goes through a trait where the host has no send', async () => {

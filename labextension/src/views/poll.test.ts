@@ -59,6 +59,21 @@ describe('polling', () => {
     expect(taken).toEqual([1]);
   });
 
+  it('does not wait for ever for somebody who says nothing, and says so', async () => {
+    let silent = true;
+    const transport = new Scripted((request) =>
+      silent ? new Promise((_, reject) => request.signal?.addEventListener('abort', () => reject(new DOMException('', 'AbortError')))) : reply(200, '1'),
+    );
+    const source = new Source(transport);
+    const taken: unknown[] = [];
+    poll(source, () => '/x', (data) => taken.push(data), controller.current.signal);
+    await vi.advanceTimersByTimeAsync(10_100);
+    expect(source.connection.get()).toBe('lost');
+    silent = false;
+    await vi.advanceTimersByTimeAsync(2000);
+    expect([source.connection.get(), taken[0]]).toEqual(['live', 1]);
+  });
+
   it('never takes an answer to a question that is no longer asked', async () => {
     let path = '/old';
     const pending: ((reply: Reply) => void)[] = [];

@@ -45,6 +45,8 @@ class Runs {
   private readonly rows = new Map<string, Row>();
   private readonly details = new Map<string, { row: HTMLTableRowElement; controller: AbortController }>();
   private readonly seen = new Map<string, RunRow>();
+  /** While the pointer is in here, rows do not move: also on its way to what lets new ones in. */
+  private readonly still = h('div', {});
   private readonly sentinel = h('div', { class: 'kl-runs-sentinel' });
   private readonly total = h('span', { class: 'kl-muted', role: 'status' });
   private readonly told = h('span', { class: 'kl-muted' });
@@ -100,13 +102,11 @@ class Runs {
     this.element.append(
       this.filters.element,
       h('div', { class: 'kl-row kl-runs-line' }, this.total, this.bulk.element, h('span', { class: 'kl-grow' }), this.order),
-      this.sentinel,
-      h('div', { class: 'kl-runs-pills' }, this.pill),
-      this.problem,
-      h('div', { class: 'kl-runs-scroll' }, this.table),
+      this.still,
       this.empty,
       h('nav', { class: 'kl-row kl-runs-pager', 'aria-label': 'Pages' }, this.first, this.back, this.forward, this.told, h('span', { class: 'kl-grow' }), this.size),
     );
+    this.still.append(this.sentinel, h('div', { class: 'kl-runs-pills' }, this.pill), this.problem, h('div', { class: 'kl-runs-scroll' }, this.table));
     parent.append(this.element);
   }
 
@@ -134,8 +134,8 @@ class Runs {
     });
     this.body.addEventListener('click', (event) => this.clicked(event));
     this.body.addEventListener('keydown', (event) => this.moved(event));
-    this.body.addEventListener('pointerenter', () => (this.over = true));
-    this.body.addEventListener('pointerleave', () => {
+    this.still.addEventListener('pointerenter', () => (this.over = true));
+    this.still.addEventListener('pointerleave', () => {
       this.over = false;
       this.release();
     });
