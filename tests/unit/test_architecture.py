@@ -71,6 +71,7 @@ ROWS = [
         "runtime.background",
     ],
     [
+        "runtime.provenance",
         "runtime.elsewhere",
         "runtime.run",
         "runtime.run_files",

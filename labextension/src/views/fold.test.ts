@@ -90,6 +90,16 @@ describe('a run that is folded', () => {
     expect(state.spans.get('c')).toMatchObject({ start: 3500, end: 6000 });
   });
 
+  it('forgets the oldest spans that are over when there are very many', () => {
+    const spans = (from: number, count: number, state: string): Said[] =>
+      Array.from({ length: count }, (_, i): Said => ['span', { id: `s${from + i}`, parent: null, name: 'w', state, duration_s: 1 }]);
+    const state = after(...started, ...spans(0, 15_000, 'open'), ...spans(0, 3_000, 'closed'));
+    const begun = performance.now();
+    say(state, ...spans(15_000, 25_000, 'open'));
+    expect(performance.now() - begun).toBeLessThan(1000);
+    expect([state.spans.size <= 20_000, state.spans.has('s0'), state.spans.has('s39999')]).toEqual([true, false, true]);
+  });
+
   it('has metrics over steps or time, bounded, with every peak', () => {
     const state = after(...started, ['metric', { name: 'mem', value: 80, step: null, unit: 'MiB' }], ['metric', { name: 'mem', value: null }]);
     expect(state.metrics.get('mem')).toEqual({ name: 'mem', unit: 'MiB', stepped: false, points: [{ x: 3000, y: 80, t: 3000 }] });

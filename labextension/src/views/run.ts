@@ -93,7 +93,7 @@ class RunView {
     openRun: (runId: string) => void,
   ) {
     const { store, signal } = context;
-    this.chosen = options.tab ?? null;
+    this.chosen = options.tab || null; // a trait has no null, only an empty text
     this.element = h('section', { class: `kl-run${options.compact ? ' kl-run-compact' : ''}`, 'aria-label': `Run ${context.runId.slice(-8)}` }, this.waiting, this.main);
     parent.append(this.element);
     const acting = new Acting(context.source.readOnly);
