@@ -22,7 +22,6 @@ ROWS = [
         "forms.pattern",
         "forms.schema",
         "forms.secrets",
-        "forms.filling",
         "forms.uploaded",
         "forms.written",
     ],
