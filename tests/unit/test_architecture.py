@@ -15,7 +15,7 @@ PACKAGE = Path(kl.__file__).parent
 
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
-    ["_alias", "_lazy.rfc3987_syntax", "errors"],
+    ["_alias", "_lazy.rfc3987_syntax", "errors", "icon"],
     ["settings", "events", "_mime"],
     ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
     ["forms.own"],
