@@ -114,8 +114,8 @@ _FORM = """<form method="post" action="login">
 <label for="token">Token</label>
 <input id="token" name="token" type="password" required autofocus autocomplete="current-password" spellcheck="false">
 <button>Sign in</button></form>
-<p class="hint">It is in the file that <code>kodosumi-lab serve</code> names when it starts; somebody with access to that
-machine makes more with <code>kodosumi-lab token NAME</code>.</p>"""
+<p class="hint">It is in the file that <code>kodosumi-lab serve</code> names when it starts; somebody with access to
+that machine makes more with <code>kodosumi-lab token NAME</code>.</p>"""
 
 _ELSEWHERE = """<p>This gateway is told who you are by the proxy in front of it, and that has not said so.
 Come in through the proxy's address.</p>"""
@@ -131,10 +131,11 @@ body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; backgr
   font: 15px/1.5 system-ui, sans-serif }}
 main {{ width: min(380px, 100vw - 32px); padding: 28px; background: var(--card); border: 1px solid var(--line);
   border-radius: 12px }}
-h1 {{ display: flex; gap: 10px; align-items: center; font-size: 20px; margin: 0 0 18px }} svg {{ width: 28px; height: 28px }}
+h1 {{ display: flex; gap: 10px; align-items: center; font-size: 20px; margin: 0 0 18px }}
+svg {{ width: 28px; height: 28px }}
 label {{ display: block; font-weight: 600; margin-bottom: 4px }}
-input[type=password] {{ width: 100%; font: inherit; color: inherit; background: var(--bg); border: 1px solid var(--line);
-  border-radius: 6px; padding: 9px 11px }}
+input[type=password] {{ width: 100%; font: inherit; color: inherit; background: var(--bg);
+  border: 1px solid var(--line); border-radius: 6px; padding: 9px 11px }}
 button {{ width: 100%; margin-top: 14px; padding: 9px; font: inherit; font-weight: 600; border: 0; border-radius: 6px;
   background: var(--accent); color: var(--on); cursor: pointer }}
 :focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px }}

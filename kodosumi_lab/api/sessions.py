@@ -91,7 +91,7 @@ class Sessions:
         return self._sealed(self._inner.mark_of(token))
 
     def ticket(self, token: str) -> str:
-        """A word that signs in once, within ten minutes, whoever comes with it first; for addresses that are printed."""
+        """A word that signs in once, within ten minutes, whoever comes with it; for addresses that are printed."""
         disk, word = Disk(), secrets.token_urlsafe(32)
         place = self._ticket(word)
         disk.mkdir(place.parent)

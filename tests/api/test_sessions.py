@@ -72,7 +72,8 @@ def signed_in(api: Api, name: str = "ada") -> Browser:
 
 def test_a_page_leads_to_the_login_and_back(api: Api, browser: Browser) -> None:
     asked = browser.ask("GET", "/dashboard/?page=runs&status=error")
-    assert asked.status_code == 200 and asked.url.path == "/login"
+    assert asked.status_code == 200
+    assert asked.url.path == "/login"
     target = parse_qs(urlsplit(str(asked.url)).query)["next"][0]
     assert f'value="{target.replace("&", "&amp;")}"' in asked.text
     there = browser.ask("POST", "/login", data={"token": api.tokens["ada"], "next": target, "base": "/"})
@@ -88,19 +89,25 @@ def test_who_is_unknown_gets_no_page_but_a_problem_over_the_api(browser: Browser
 
 def test_a_wrong_token_is_told_and_lets_nobody_in(browser: Browser) -> None:
     told = browser.ask("POST", "/login", data={"token": "kl_wrong"})
-    assert told.status_code == 401 and "does not count" in told.text and not browser.cookies
+    assert told.status_code == 401
+    assert "does not count" in told.text
+    assert not browser.cookies
     assert "kl_wrong" not in told.text
 
 
 def test_the_cookie_is_the_browser_s_alone(api: Api, browser: Browser) -> None:
     answer = browser.ask("POST", "/login", data={"token": api.tokens["ada"], "base": "/x/"}, follow_redirects=False)
     cookie = answer.headers["set-cookie"].lower()
-    assert "httponly" in cookie and "samesite=lax" in cookie and "secure" in cookie and "path=/x/" in cookie
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "secure" in cookie
+    assert "path=/x/" in cookie
     assert api.tokens["ada"] not in answer.headers["set-cookie"]
     plain = Browser(api.app, "http://127.0.0.1:8370").ask(
         "POST", "/login", data={"token": api.tokens["ada"], "base": "//evil"}, follow_redirects=False
     )
-    assert "secure" not in plain.headers["set-cookie"].lower() and "path=/;" in plain.headers["set-cookie"].lower()
+    assert "secure" not in plain.headers["set-cookie"].lower()
+    assert "path=/;" in plain.headers["set-cookie"].lower()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +136,8 @@ def test_the_cookie_counts_over_the_api_for_reading(api: Api) -> None:
 def test_a_forged_request_does_nothing(api: Api) -> None:
     root = signed_in(api, "root")
     forged = root.ask("POST", "/api/v1/sources/refresh")
-    assert forged.status_code == 403 and "forge" in forged.json()["detail"]
+    assert forged.status_code == 403
+    assert "forge" in forged.json()["detail"]
     assert root.ask("POST", "/api/v1/sources/refresh", headers={REQUEST_HEADER: "1"}).status_code == 200
     other = {"origin": "https://evil.example", REQUEST_HEADER: "1"}
     assert root.ask("POST", "/api/v1/sources/refresh", headers=other).status_code == 403
@@ -165,9 +173,11 @@ def test_a_ticket_counts_once(api: Api) -> None:
     held = api.app.state.sessions
     word = held.ticket(api.admin)
     there = Browser(api.app).ask("GET", f"/login?ticket={word}&next=dashboard/")
-    assert there.text.startswith("hello ") and there.url.path == "/dashboard/"
+    assert there.text.startswith("hello ")
+    assert there.url.path == "/dashboard/"
     again = Browser(api.app).ask("GET", f"/login?ticket={word}&next=dashboard/")
-    assert again.url.path == "/login" and "used before" in again.text
+    assert again.url.path == "/login"
+    assert "used before" in again.text
     assert Browser(api.app).ask("GET", "/login?ticket=" + "x" * 43).url.path == "/login"
     assert [*(api.app.state.token_file.parent / "tickets").iterdir()] == []
 
@@ -214,7 +224,9 @@ def test_behind_a_proxy_nobody_signs_in_here(tmp_path: Path) -> None:
     held = ProxyHeader("x-user", secret)
     api = Api(tmp_path / "log", mounts={"/dashboard": Page()}, pages=["/dashboard"], identity=held)
     told = Browser(api.app).ask("GET", "/dashboard/")
-    assert told.url.path == "/login" and "proxy" in told.text and "<form" not in told.text
+    assert told.url.path == "/login"
+    assert "proxy" in told.text
+    assert "<form" not in told.text
     known = {"x-user": "ada", "x-gateway-secret": secret}
     assert Browser(api.app).ask("GET", "/dashboard/", headers=known).text == "hello ada"
     assert Browser(api.app).ask("POST", "/login", data={"token": secret}).status_code == 401
@@ -222,7 +234,8 @@ def test_behind_a_proxy_nobody_signs_in_here(tmp_path: Path) -> None:
 
 def test_the_way_with_a_slash_is_relative(api: Api) -> None:
     answer = signed_in(api).ask("GET", "/dashboard?page=runs", follow_redirects=False)
-    assert answer.status_code == 307 and answer.headers["location"] == "dashboard/?page=runs"
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "dashboard/?page=runs"
 
 
 def test_without_pages_there_is_no_login(tmp_path: Path) -> None:
