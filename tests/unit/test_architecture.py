@@ -86,6 +86,8 @@ ROWS = [
         "compat.serve",
         "compat.tracer",
     ],
+    ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
+    ["dashboard.access"],
     ["cli"],
 ]
 
