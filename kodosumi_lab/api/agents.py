@@ -223,7 +223,7 @@ class Agents:
         return {"run_id": run_id, "status": row["status"], "events": events, "after": last, "done": done}
 
     async def _list_locks(self, user: User, _: dict[str, Any], __: Context) -> dict[str, Any]:
-        locks = await asyncio.to_thread(reading.list_locks, self._gateway, user)
+        locks = await asyncio.to_thread(reading.open_locks, self._gateway, user)
         return {"locks": [lock.model_dump(mode="json") for lock in locks]}
 
     async def _answer(self, user: User, arguments: dict[str, Any], _: Context) -> dict[str, Any]:

@@ -23,7 +23,19 @@ from starlette.types import ASGIApp
 
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
-from kodosumi_lab.api import acting, filing, following, health, login, metrics, problems, reading, registering
+from kodosumi_lab.api import (
+    acting,
+    assets,
+    filing,
+    following,
+    health,
+    login,
+    metrics,
+    problems,
+    reading,
+    registering,
+    viewing,
+)
 from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
@@ -130,7 +142,10 @@ def create_app(
     problems.install(app)
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
     app.include_router(health.router, prefix=PREFIX)
-    for router in (reading.router, following.router, acting.router, registering.router, filing.router, *routers):
+    for router in (
+        reading.router, viewing.router, following.router, acting.router, registering.router, filing.router,
+        assets.router, *routers,
+    ):  # fmt: skip
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(metrics.router, dependencies=documented, responses=problems.RESPONSES)
@@ -153,7 +168,7 @@ def create_app(
     if held.gateway_cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=held.gateway_cors_origins, allow_methods=["*"], allow_headers=["*"],
-            expose_headers=["x-next", "x-total"],
+            expose_headers=["etag", "x-last-seq", "x-next", "x-offset", "x-total", "x-version"],
         )  # fmt: skip
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

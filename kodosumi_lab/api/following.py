@@ -1,4 +1,4 @@
-"""The route of live events: server-sent events that resume where they were."""
+"""The routes of live events, which resume where they were: server-sent events, and frames of Arrow for views."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
+from kodosumi_lab.api.encodings import FRAMES, FRAMES_MEDIA, HEARTBEAT
 from kodosumi_lab.api.gateway import GatewayOf
 from kodosumi_lab.api.guard import CurrentUser
 
 __all__ = ["router"]
 
 router = APIRouter()
+
+After = Annotated[int, Query(ge=-1, le=2**62, description="last `seq` that you have")]
 
 
 @router.get(
@@ -26,7 +29,7 @@ async def follow_run(
     run_id: str,
     gateway: GatewayOf,
     user: CurrentUser,
-    after: Annotated[int, Query(ge=-1, le=2**62, description="last `seq` that you have")] = -1,
+    after: After = -1,
     last_event_id: Annotated[int | None, Header(ge=-1, le=2**62, description="the same; wins over `after`")] = None,
 ) -> Response:
     """Events of the run as they come, as server-sent events, until it has ended.
@@ -38,6 +41,27 @@ async def follow_run(
     await asyncio.to_thread(gateway.row, run_id, user)
     events = gateway.live.subscribe(run_id, after if last_event_id is None else last_event_id)
     return EventSourceResponse(_closing(events), ping=gateway.settings.gateway_heartbeat_s)
+
+
+@router.get(
+    "/runs/{run_id}/frames", tags=["views"], response_class=Response,
+    responses={200: {"content": {FRAMES_MEDIA: {"schema": {"type": "string", "format": "binary"}}}}},
+)  # fmt: skip
+async def follow_frames(run_id: str, gateway: GatewayOf, user: CurrentUser, after: After = -1) -> Response:
+    """Events of the run as they come, as frames, until it has ended: at once when quiet, at most 20 times a second.
+
+    A frame is four bytes with its length (little endian) and that many bytes: an Arrow stream of events, or the JSON
+    text `{"end": {"status": …, "last_seq": …}}`, after which nothing comes. Length 0 is a heartbeat.
+    """
+    await asyncio.to_thread(gateway.row, run_id, user)
+    events = gateway.live.subscribe(run_id, after, FRAMES)
+    # it knows about heartbeats and about servers that end; what it sends is up to us
+    return EventSourceResponse(
+        _closing(events),
+        ping=gateway.settings.gateway_heartbeat_s,
+        ping_message_factory=lambda: HEARTBEAT,  # type: ignore[arg-type, return-value]
+        media_type=FRAMES_MEDIA,
+    )
 
 
 async def _closing(events: Any) -> AsyncIterator[bytes]:

@@ -23,6 +23,7 @@ from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
 from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.api.windows import Windows
 from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, UploadNotFound
 from kodosumi_lab.events import loads
 from kodosumi_lab.runtime import cluster
@@ -102,6 +103,7 @@ class Gateway:
     cluster: Cluster
     index: RunIndex = field(init=False)
     live: Live = field(init=False)
+    windows: Windows = field(init=False)
     keys: Keys = field(init=False)
     audit: Audit = field(init=False)
     rate: LaunchRate = field(init=False)
@@ -111,6 +113,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.index = RunIndex(self.log)
         self.live = Live(self.log)
+        self.windows = Windows(self.log)
         self.audit = Audit(self.log)
         self.keys = Keys(self.log.layout.state / "idempotency")
         self.desk = Desk(self.log.root, Limits.of(self.settings))

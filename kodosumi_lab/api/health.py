@@ -11,6 +11,7 @@ import kodosumi_lab
 from kodosumi_lab.api import problems
 from kodosumi_lab.api.gateway import GatewayOf
 from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.runtime.layout import log_id
 
 __all__ = ["router"]
 
@@ -18,9 +19,9 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health")
-def health() -> dict[str, Any]:
-    """The process answers."""
-    return {"status": "ok", "version": kodosumi_lab.__version__}
+def health(gateway: GatewayOf) -> dict[str, Any]:
+    """The process answers; `log` says which log it is, by the same id as that of widgets."""
+    return {"status": "ok", "version": kodosumi_lab.__version__, "log": log_id(gateway.log.root)}
 
 
 @router.get("/ready", responses=problems.RESPONSES)

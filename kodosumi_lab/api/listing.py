@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import hashlib
 import json
 import threading
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+import kodosumi_lab
 from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.runtime.query import EventLog
@@ -74,6 +76,11 @@ class RunIndex:
             if self._kept is None or self._kept[0] != now:
                 self._kept = (now, self._log.runs().collect())
             return self._kept[1]
+
+    def tag(self, viewer: User, *about: str) -> str:
+        """``ETag`` of an answer that is made of the run list for somebody: another one once that may differ."""
+        said = repr((kodosumi_lab.__version__, self._state(), viewer.name, viewer.role, about))
+        return f'"{hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
 
     def _state(self) -> tuple[Any, ...]:
         """What differs once the run list may: lengths of segments, files of sealing and imports, lines of deleting."""

@@ -1,10 +1,11 @@
-"""Live events over SSE: one reader for each run in this process, however many look on.
+"""Live events: one reader for each run in this process, however many look on.
 
 A :class:`Feed` follows the log from where it stood when the first subscriber came, and keeps
-the newest events, encoded once, in a bounded ring. A subscriber is no more than a position:
-what is in the ring it takes from there; what is before it, be it the run's history or what
-it was too slow for, it reads from the log, in pages that subscribers share. Nobody waits for
-anybody: the feed reads on, and what a slow subscriber has not taken costs nothing.
+the newest events in a bounded ring. A subscriber is no more than a position and an encoding
+(:mod:`kodosumi_lab.api.encodings`): what is in the ring it takes from there; what is before it,
+be it the run's history or what it was too slow for, it reads from the log, in pages that
+subscribers share. Each stretch of events is encoded when somebody wants it so, and once. Nobody
+waits for anybody: the feed reads on, and what a slow subscriber has not taken costs nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from collections.abc import AsyncIterator
 
 import polars as pl
 
-from kodosumi_lab.api.rendering import event_lines
-from kodosumi_lab.events import dumps
+from kodosumi_lab.api.encodings import SSE, Chunk, Encoding
 from kodosumi_lab.runtime.follow import afollow_frames
 from kodosumi_lab.runtime.query import EventLog
 
@@ -26,31 +26,9 @@ __all__ = ["Live"]
 # A page of history and a chunk of the ring hold about so many bytes, and not more events than that.
 _PAGE_BYTES = 256 * 2**10
 _PAGE = 1000
-# What is sent at once: about what a socket's buffer takes.
-_SEND_BYTES = 64 * 2**10
 # A run's ring, and all runs' history that is kept for the next who asks.
 _RING_BYTES = 4 * 2**20
 _HISTORY_BYTES = 32 * 2**20
-
-
-class Chunk:
-    """Events `first` to `last`, encoded for SSE; every subscriber that passes takes the same bytes."""
-
-    def __init__(self, first: int, last: int, frame: pl.DataFrame) -> None:
-        self.first, self.last = first, last
-        self._seqs = frame["seq"].to_list()
-        self._parts = [
-            f"id: {seq}\r\ndata: {line}\r\n\r\n".encode()
-            for seq, line in zip(self._seqs, event_lines(frame), strict=True)
-        ]
-        self.nbytes = sum(map(len, self._parts)) + 100 * len(self._parts)
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def after(self, seq: int) -> list[bytes]:
-        """What comes after `seq`, one item an event."""
-        return self._parts if seq < self.first else self._parts[bisect_right(self._seqs, seq) :]
 
 
 class Feed:
@@ -64,6 +42,8 @@ class Feed:
         Events in a page of the history before that.
     done
         Whether the run has ended; nothing comes any more.
+    subscribers
+        The encoding of each that looks on.
     """
 
     def __init__(self, log: EventLog, run_id: str) -> None:
@@ -71,7 +51,7 @@ class Feed:
         self.first = 0
         self.page = _PAGE
         self.done = False
-        self.subscribers = 0
+        self.subscribers: list[Encoding] = []
         self._failed: Exception | None = None
         self._chunks: list[Chunk] = []
         self._nbytes = 0
@@ -102,8 +82,10 @@ class Feed:
         step = _fitting(len(frame), int(frame["payload"].str.len_bytes().sum()))
         for start in range(0, len(frame), step):
             part = frame.slice(start, step)
-            chunk = await asyncio.to_thread(Chunk, last + 1, part["seq"][-1], part)
+            chunk = Chunk(last + 1, part["seq"][-1], part)
             last = chunk.last
+            for encoding in {*self.subscribers}:  # once, before everybody asks for it at the same time
+                await asyncio.to_thread(chunk.encoded, encoding)
             self._chunks.append(chunk)
             self._nbytes += chunk.nbytes
             while self._nbytes > _RING_BYTES and len(self._chunks) > 1:
@@ -114,18 +96,16 @@ class Feed:
             self._changed = asyncio.Event()
         return last
 
-    def take(self, after: int) -> tuple[bytes, int]:
-        """What there is after `after`, not before :attr:`first`, and the ``seq`` it goes to; empty: nothing yet."""
+    def after(self, after: int, nbytes: int) -> list[Chunk]:
+        """Chunks with what comes after `after`, not before :attr:`first`; about `nbytes` of them."""
         i = bisect_right(self._chunks, after, key=lambda chunk: chunk.last)
-        parts: list[bytes] = []
+        found: list[Chunk] = []
         size = 0
-        while i < len(self._chunks) and size < _SEND_BYTES:
-            chunk = self._chunks[i]
-            new = chunk.after(after)
-            size += sum(map(len, new))
-            parts += new
-            after, i = chunk.last, i + 1
-        return b"".join(parts), after
+        while i < len(self._chunks) and size < nbytes:
+            found.append(self._chunks[i])
+            size += self._chunks[i].nbytes
+            i += 1
+        return found
 
     async def wait(self) -> None:
         """Return when something has changed; at once when nothing will.
@@ -161,43 +141,51 @@ class Live:
         self.subscribers = 0
         self.sent = 0
 
-    async def subscribe(self, run_id: str, after: int) -> AsyncIterator[bytes]:
-        """The events of a run after `after` as SSE text, as they are committed; an ``end`` event when it has ended."""
+    async def subscribe(self, run_id: str, after: int, encoding: Encoding = SSE) -> AsyncIterator[bytes]:
+        """The events of a run after `after`, encoded, as they are committed; and how it ended."""
         feed = self._feeds.get(run_id)
         if feed is None:
             feed = self._feeds[run_id] = Feed(self._log, run_id)
-        feed.subscribers += 1
+        feed.subscribers.append(encoding)
         self.subscribers += 1
         try:
-            yield b"retry: 1000\r\n\r\n"
-            async for data in self._events(feed, run_id, after):
-                self.sent += len(data)
-                yield data
+            yield encoding.begin
+            async for chunks in self._chunks(feed, run_id, after, encoding):
+                for chunk in chunks:
+                    if not chunk.has(encoding):
+                        await asyncio.to_thread(chunk.encoded, encoding)
+                for data in encoding.joined(chunks, after):
+                    self.sent += len(data)
+                    yield data
+                after = chunks[-1].last
             row = await asyncio.to_thread(self._log.run, run_id)
-            told = {"run_id": run_id, "status": row["status"], "last_seq": row["last_seq"]}
-            yield f"event: end\r\ndata: {dumps(told)}\r\n\r\n".encode()
+            yield encoding.end(run_id, row["status"], row["last_seq"])
         finally:
             self.subscribers -= 1
-            feed.subscribers -= 1
-            if feed.subscribers == 0:
+            feed.subscribers.remove(encoding)
+            if not feed.subscribers:
                 feed.close()
                 if self._feeds.get(run_id) is feed:
                     del self._feeds[run_id]
 
-    async def _events(self, feed: Feed, run_id: str, after: int) -> AsyncIterator[bytes]:
+    async def _chunks(self, feed: Feed, run_id: str, after: int, encoding: Encoding) -> AsyncIterator[list[Chunk]]:
+        """What comes after `after`, as much at once as the encoding sends at once."""
         await feed.ready()
+        clock = asyncio.get_running_loop().time
+        sent_at = float("-inf")
         while True:
             if after + 1 < feed.first:
                 first = (after + 1) // feed.page * feed.page
-                chunk = await self._page(run_id, first, min(first + feed.page, feed.first) - 1)
-                parts = chunk.after(after)
-                after = chunk.last
-                for data in _sendable(parts):
-                    yield data
-                continue
-            data, after = feed.take(after)
-            if data:
-                yield data
+                chunks = [await self._page(run_id, first, min(first + feed.page, feed.first) - 1)]
+            else:
+                chunks = feed.after(after, encoding.nbytes)
+                rest = sent_at + encoding.pace_s - clock()
+                if chunks and rest > 0 and sum(chunk.nbytes for chunk in chunks) < encoding.nbytes and not feed.done:
+                    await asyncio.sleep(rest)  # more may come, and goes along
+                    continue
+            if chunks:
+                after, sent_at = chunks[-1].last, clock()
+                yield chunks
             elif feed.done:
                 return
             else:
@@ -237,17 +225,3 @@ class Live:
 def _fitting(events: int, nbytes: int) -> int:
     """How many events of this mean size make a page."""
     return max(1, min(_PAGE, _PAGE_BYTES * max(1, events) // max(1, nbytes)))
-
-
-def _sendable(parts: list[bytes]) -> list[bytes]:
-    """Joined to what is sent at once."""
-    result: list[bytes] = []
-    start = size = 0
-    for i, part in enumerate(parts):
-        size += len(part)
-        if size >= _SEND_BYTES:
-            result.append(b"".join(parts[start : i + 1]))
-            start, size = i + 1, 0
-    if start < len(parts):
-        result.append(b"".join(parts[start:]))
-    return result

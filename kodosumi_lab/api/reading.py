@@ -13,17 +13,18 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from kodosumi_lab.api import rendering
+from kodosumi_lab.api import rendering, tags
 from kodosumi_lab.api.catalogue import FlowInfo
 from kodosumi_lab.api.gateway import Gateway, GatewayOf
 from kodosumi_lab.api.guard import Admin, CurrentUser
+from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.listing import SORTS, Listing
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.events import KINDS, STATUSES, arrow_schema, dumps, is_reference, loads, run_date
 from kodosumi_lab.runtime import locks
 from kodosumi_lab.runtime.fold import index_schema
 
-__all__ = ["RunRow", "router", "run_row"]
+__all__ = ["RunRow", "open_locks", "router", "run_row"]
 
 router = APIRouter()
 
@@ -170,11 +171,12 @@ def get_flow(name: str, gateway: GatewayOf) -> FlowInfo:
 
 @router.get(
     "/runs", tags=["runs"], response_model=RunPage,
-    responses={200: {"content": rendering.content({"$ref": "#/components/schemas/RunPage"})}},
+    responses={200: {"content": rendering.content({"$ref": "#/components/schemas/RunPage"})}, **tags.NOT_MODIFIED},
 )  # fmt: skip
 def list_runs(
     gateway: GatewayOf,
     user: CurrentUser,
+    response: Response,
     status: Annotated[list[Status] | None, Query()] = None,
     flow: Annotated[list[str] | None, Query()] = None,
     by: Annotated[list[str] | None, Query(alias="user")] = None,
@@ -187,13 +189,18 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+    if_none_match: tags.IfNoneMatch = None,
 ) -> Any:
     """One page of the run list, newest first unless asked otherwise.
 
     Other formats than JSON have the cursor of the next page in the header `x-next`, and the
-    number of runs in `x-total`.
+    number of runs in `x-total`. With the `ETag` of an earlier answer in `If-None-Match` it is
+    304 while nothing has changed.
     """
     media = rendering.chosen(accept)
+    etag = gateway.index.tag(user, media)
+    if (unchanged := tags.fresh(if_none_match, etag)) is not None:
+        return unchanged
     asked = Listing(
         status or [], flow or [], by or [], tag or [], parent, _aware(since), _aware(until), search, str(sort)
     )  # fmt: skip
@@ -201,8 +208,9 @@ def list_runs(
     page = page.drop("hidden", "runner")
     if media == rendering.JSON:
         items = [run_row(row) for row in page.iter_rows(named=True)]
+        response.headers.update(tags.headers(etag))
         return RunPage(items=[RunRow.model_validate(item) for item in items], total=total, next=following)
-    headers = {"x-total": str(total)} | ({"x-next": following} if following else {})
+    headers = {"x-total": str(total), **({"x-next": following} if following else {}), **tags.headers(etag)}
     return StreamingResponse(rendering.write(media, [page], _run_schema(page)), media_type=media, headers=headers)
 
 
@@ -332,9 +340,20 @@ def audit(gateway: GatewayOf, _: Admin, limit: Annotated[int, Query(ge=1, le=100
 # -- locks ------------------------------------------------------------------------------
 
 
-@router.get("/locks", tags=["locks"])
-def list_locks(gateway: GatewayOf, user: CurrentUser) -> list[OpenLock]:
-    """Everything that waits for a person, over all runs."""
+@router.get("/locks", tags=["locks"], response_model=list[OpenLock], responses=tags.NOT_MODIFIED)
+def list_locks(
+    gateway: GatewayOf, user: CurrentUser, response: Response, if_none_match: tags.IfNoneMatch = None
+) -> Any:
+    """Everything that waits for a person, over all runs; 304 as `/runs`."""
+    etag = gateway.index.tag(user)
+    if (unchanged := tags.fresh(if_none_match, etag)) is not None:
+        return unchanged
+    response.headers.update(tags.headers(etag))
+    return open_locks(gateway, user)
+
+
+def open_locks(gateway: Gateway, user: User) -> list[OpenLock]:
+    """Everything that waits for a person and that the user may see."""
     rows = gateway.index.frame().filter(pl.col("locks").is_not_null(), *Listing().wanted(user))
     return [
         OpenLock(**_lock(lock), run_id=row["run_id"], flow=row["flow"], user=row["user"])

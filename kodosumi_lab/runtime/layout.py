@@ -7,17 +7,23 @@ A hot segment wins over Parquet of its name until it is unlinked.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from kodosumi_lab.events import run_date
 
-__all__ = ["Layout", "SegmentName", "parse_segment"]
+__all__ = ["Layout", "SegmentName", "log_id", "parse_segment"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NAME = re.compile(r"([0-9a-z]+)-(\d{8})")
+
+
+def log_id(root: str | Path) -> str:
+    """By which two processes know that they mean the same log, without telling where it is."""
+    return hashlib.sha256(str(Path(root).resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, order=True)

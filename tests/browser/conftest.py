@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from browser.lab import gateway, jupyter, open_lab  # noqa: F401 - fixtures of tests in JupyterLab
 from browser.pages import Pages, serve_pages
 from browser.showcase import Showcase
 
@@ -40,6 +41,10 @@ def chromium() -> Iterator[Any]:
         held.close()
 
 
+def _told(said: Any) -> str:
+    return f"{said.text} ({said.location['url']})"
+
+
 @pytest.fixture
 def open_page(chromium: Any, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Open an address: ``open_page(url, width=320)``. A console error or an uncaught one fails the test.
@@ -53,7 +58,7 @@ def open_page(chromium: Any, request: pytest.FixtureRequest, tmp_path: Path) -> 
         page = context.new_page()
         page.set_default_timeout(15_000)
         page.wrong, page.allowed = [], []
-        page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: page.wrong.append(_told(said)) if said.type == "error" else None)
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(url)
         made.append(page)

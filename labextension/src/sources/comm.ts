@@ -107,10 +107,10 @@ export class CommTransport implements Transport {
   }
 }
 
+/** A copy of a binary buffer; it may come from another realm, where `instanceof` does not hold. */
 function bytesOf(value: unknown): Uint8Array<ArrayBuffer> {
-  if (value instanceof DataView) return new Uint8Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength) as ArrayBuffer);
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  if (value instanceof Uint8Array) return value.slice();
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice();
+  if (Object.prototype.toString.call(value) === '[object ArrayBuffer]') return new Uint8Array(value as ArrayBuffer);
   return new Uint8Array(0);
 }
 

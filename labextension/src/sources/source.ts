@@ -8,7 +8,8 @@ import { Value } from './value.ts';
 
 const API = '/api/v1';
 const ARROW = 'application/vnd.apache.arrow.stream';
-const FRAMES = 'application/vnd.kodosumi.frames';
+// Not the frames' own type: jupyter-server-proxy passes an answer on as it comes only to who asks for exactly this.
+const STREAM = 'text/event-stream';
 
 /** A refusal, as the gateway words it; `errors` has messages for each field. */
 export class Refusal extends Error {
@@ -127,9 +128,14 @@ export class Source {
   // -- events
 
   /** Events enough to draw everything but console and event list: long runs are thinned out. */
-  async overview(runId: string, upto?: number, signal?: AbortSignal): Promise<{ events: EventTable; lastSeq: number }> {
+  async overview(
+    runId: string,
+    upto?: number,
+    signal?: AbortSignal,
+  ): Promise<{ events: EventTable; lastSeq: number; total: number }> {
     const reply = await this.arrow(`/runs/${runId}/overview${search({ upto })}`, signal);
-    return { events: EventTable.from(await reply.bytes()), lastSeq: numberOf(reply, 'x-last-seq') };
+    const [lastSeq, total] = [numberOf(reply, 'x-last-seq'), numberOf(reply, 'x-total')];
+    return { events: EventTable.from(await reply.bytes()), lastSeq, total };
   }
 
   /** A stretch of the events that fit; a negative `offset` counts from the end. */
@@ -156,7 +162,7 @@ export class Source {
     for (;;) {
       if (signal.aborted) return;
       try {
-        const headers = { accept: FRAMES };
+        const headers = { accept: STREAM };
         const path = `${API}/runs/${runId}/frames${search({ after: last })}`;
         const reply = await this.transport.send({ method: 'GET', path, headers, signal });
         if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);
