@@ -75,7 +75,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _go(request: Request, target: str, cookie: str, base: str) -> Response:
-    answer = Response(status_code=303, headers={"location": _local(target), "referrer-policy": "no-referrer"})
+    answer = Response(status_code=303, headers={"location": _local(target), "referrer-policy": "same-origin"})
     answer.set_cookie(
         _sessions(request).cookie, cookie, max_age=30 * 86_400, path=base, httponly=True, samesite="lax",
         secure=request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https",
@@ -94,7 +94,7 @@ def _local(target: str) -> str:
 def _page(request: Request, target: str, told: str, status: int = 200) -> HTMLResponse:
     answer = HTMLResponse(_HTML.format(**_words(_sessions(request), target, told)), status)
     answer.headers["cache-control"] = "no-store"
-    answer.headers["referrer-policy"] = "no-referrer"
+    answer.headers["referrer-policy"] = "same-origin"  # with no-referrer forms have the origin "null"
     answer.headers["content-security-policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; form-action 'self'; "
         "frame-ancestors 'self'"

@@ -27,17 +27,21 @@ export function widget(draw: (model: Model, el: HTMLElement, source: Source, sig
   };
 }
 
-/** The source that a widget's traits name: `_log` is the log's id, `_http` says whether HTTP may be looked for. */
+/**
+ * The source that a widget's traits name: `_log` is the log's id, `_http` says whether HTTP may be looked for,
+ * `_api` where, relative to the page; without it that is where a Jupyter server has the gateway.
+ */
 export function sourceOf(model: Model, signal: AbortSignal): Source {
   const ways = new Failover([new CommTransport(model, signal)]);
-  if (model.get('_http') !== false) void preferHttp(ways, model.get('_log') as string, signal);
+  const api = model.get('_api') as string | undefined;
+  if (model.get('_http') !== false) void preferHttp(ways, api, model.get('_log') as string, signal);
   return new Source(ways);
 }
 
-async function preferHttp(ways: Failover, log: string, signal: AbortSignal): Promise<void> {
-  const base = jupyterBase();
+async function preferHttp(ways: Failover, api: string | undefined, log: string, signal: AbortSignal): Promise<void> {
+  const base = api ? new URL(api, location.href).href : jupyterBase();
   if (base === null) return;
-  const http: Transport = new FetchTransport(`${base}kodosumi`);
+  const http: Transport = new FetchTransport(api ? base : `${base}kodosumi`);
   try {
     const reply = await http.send({ method: 'GET', path: '/api/v1/health', signal });
     if (reply.status !== 200) return;
