@@ -1,13 +1,16 @@
-"""``python -m benchmarks [--quick] [--only log|ray] [--peer FILE]``: measure, and write RESULTS.md.
+"""``python -m benchmarks [--quick] [--only PART …] [--peer FILE]``: measure, and write RESULTS.md.
 
-Absolute numbers are those of the machine; what counts is each number beside the physical
-limit measured in the same run, and beside the peer's on the same machine.
+Each part keeps its rows in ``rows.json``, of which the report is made, so a part can be measured
+again on its own. What ``--quick`` measures goes to ``.bench`` instead: its sizes prove nothing.
+Absolute numbers are those of the machine; what counts is each number beside the physical limit
+measured in the same run, and beside the peer's on the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import importlib
 import importlib.metadata
 import json
 import os
@@ -18,31 +21,50 @@ from typing import Any
 from benchmarks.tools import Row
 
 HERE = Path(__file__).parent
-CACHE = HERE.parent / ".bench"
+QUICK = HERE.parent / ".bench"
+
+#: What can be measured on its own, in the order of the report.
+PARTS = {
+    "cold": "ray_bench:cold_start",
+    "idle": "ray_bench:idle",
+    "ray": "ray_bench:run",
+    "log": "log_bench:run",
+    "list": "http_bench:lists",
+    "sse": "http_bench:live",
+    "launch": "service_bench:launching",
+    "locks": "service_bench:locks",
+}
+#: Several parts by one name.
+GROUPS = {"http": ["list", "sse", "launch", "locks"], "report": []}
 
 
 def main() -> None:
     """Measure what was asked for, keep the raw rows, and write the report from all that there are."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the benchmarks themselves")
-    parser.add_argument("--only", choices=["log", "ray", "http", "report"])
+    parser.add_argument(
+        "--only", nargs="+", choices=[*PARTS, *GROUPS], metavar="PART", help=", ".join([*PARTS, *GROUPS])
+    )
     parser.add_argument("--peer", type=Path, default=HERE / "peer" / "kodosumi-1.1.0.json")
     arguments = parser.parse_args()
-    CACHE.mkdir(exist_ok=True)
-    for name in ("log", "ray", "http"):
-        if arguments.only in (None, name):
-            module = __import__(f"benchmarks.{name}_bench", fromlist=["run"])
-            rows = [row.to_dict() for row in module.run(quick=arguments.quick)]
-            (CACHE / f"{name}.json").write_text(json.dumps(rows, indent=1))
-    rows = [Row(**row) for name in ("ray", "log", "http") if (CACHE / f"{name}.json").exists() for row in json.loads((CACHE / f"{name}.json").read_text())]  # fmt: skip
+    folder = QUICK if arguments.quick else HERE
+    folder.mkdir(exist_ok=True)
+    kept = folder / "rows.json"
+    known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for part in [part for name in arguments.only or PARTS for part in GROUPS.get(name, [name])]:
+        module, _, function = PARTS[part].partition(":")
+        measure = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+        known[part] = [row.to_dict() for row in measure(quick=arguments.quick)]
+        kept.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    rows = [Row(**row) for part in PARTS for row in known.get(part, [])]
     peer = json.loads(arguments.peer.read_text()) if arguments.peer.exists() else {}
-    text = report(rows, peer)
-    (HERE / "RESULTS.md").write_text(text)
+    text = report(rows, peer, "" if arguments.quick else (HERE / "NOTES.md").read_text())
+    (folder / "RESULTS.md").write_text(text)
     print(text)
 
 
-def report(rows: list[Row], peer: dict[str, Any]) -> str:
-    """The report in Markdown."""
+def report(rows: list[Row], peer: dict[str, Any], notes: str) -> str:
+    """The report in Markdown; `notes` are what people have to say of it."""
     from benchmarks.peer_paths import peer_value
 
     versions = ", ".join(
@@ -75,10 +97,7 @@ def report(rows: list[Row], peer: dict[str, Any]) -> str:
     for row in scaling:
         note = f" ({row.note})" if row.note else ""
         lines.append(f"| {row.what.removeprefix('scaling: ')} | {number(row.ours)} {row.unit}{note} |")
-    notes = HERE / "NOTES.md"
-    if notes.exists():
-        lines += ["", notes.read_text().strip()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", notes]).rstrip() + "\n"
 
 
 def compare(row: Row, theirs: float | None) -> tuple[str, str]:

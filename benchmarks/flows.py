@@ -79,6 +79,15 @@ def sleeping(seconds: float, *, tracer: kl.Tracer) -> None:
     time.sleep(seconds)
 
 
+@kl.flow
+async def asking(locks: int, *, tracer: kl.Tracer) -> int:
+    """Wait at several locks at once, each with a form."""
+    form = kl.forms.Model(kl.forms.Checkbox(name="yes", option="approve", value=False))
+    data = {"text": TEXT}
+    answers = await asyncio.gather(*(tracer.lock(f"lock {i}", form=form, data=data) for i in range(locks)))
+    return len(answers)
+
+
 @ray.remote(num_cpus=0)
 class _Emitter:
     """A process of its own; it is up and connected before the clock starts."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["Row", "cpu_percent", "median", "p99", "pss_mb", "timed"]
+__all__ = ["Row", "cpu_by_process", "cpu_percent", "median", "p99", "pss_mb", "timed"]
 
 
 @dataclass
@@ -74,17 +74,23 @@ def pss_mb(pid: int) -> float:
 
 def cpu_percent(processes: list[psutil.Process], seconds: float) -> float:
     """Per cent of one core that processes use together over a time."""
-    before = _cpu(processes)
+    return sum(cpu_by_process(processes, seconds).values())
+
+
+def cpu_by_process(processes: list[psutil.Process], seconds: float) -> dict[int, float]:
+    """Per cent of one core that each of several processes uses over a time, by its id."""
+    before, started = _cpu(processes), time.perf_counter()
     time.sleep(seconds)
-    return (_cpu(processes) - before) / seconds * 100
+    after, passed = _cpu(processes), time.perf_counter() - started
+    return {pid: (after[pid] - before[pid]) / passed * 100 for pid in before.keys() & after.keys()}
 
 
-def _cpu(processes: list[psutil.Process]) -> float:
-    total = 0.0
+def _cpu(processes: list[psutil.Process]) -> dict[int, float]:
+    found = {}
     for process in processes:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system
-    return total
+        found[process.pid] = times.user + times.system
+    return found

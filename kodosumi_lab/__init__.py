@@ -23,22 +23,29 @@ if TYPE_CHECKING:
     from kodosumi_lab import forms
     from kodosumi_lab.api.client import AsyncClient, Client
     from kodosumi_lab.errors import KodosumiLabError
+    from kodosumi_lab.forms.uploaded import UploadFile
     from kodosumi_lab.runtime.cluster import connect, disconnect
+    from kodosumi_lab.runtime.diff import Diff, diff
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
     from kodosumi_lab.runtime.remote import RemoteFlow
     from kodosumi_lab.runtime.run import Run
+    from kodosumi_lab.runtime.sweep import Sweep, sweep
     from kodosumi_lab.runtime.tracer import Tracer
 
 __all__ = [
     "AsyncClient",
     "Client",
+    "Diff",
     "Flow",
     "KodosumiLabError",
     "RemoteFlow",
     "Run",
+    "Sweep",
     "Tracer",
+    "UploadFile",
     "__version__",
     "connect",
+    "diff",
     "disconnect",
     "events",
     "find",
@@ -50,22 +57,28 @@ __all__ = [
     "register",
     "run",
     "runs",
+    "sweep",
     "unregister",
 ]
 
 _HOMES = {
     "AsyncClient": "api.client",
     "Client": "api.client",
+    "Diff": "runtime.diff",
     "KodosumiLabError": "errors",
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",
+    "Sweep": "runtime.sweep",
     "Tracer": "runtime.tracer",
+    "UploadFile": "forms.uploaded",
     "connect": "runtime.cluster",
+    "diff": "runtime.diff",
     "disconnect": "runtime.cluster",
     "find": "runtime.register",
     "flows": "runtime.register",
     "refresh": "runtime.register",
     "register": "runtime.register",
+    "sweep": "runtime.sweep",
     "unregister": "runtime.register",
 }
 

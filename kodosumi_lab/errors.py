@@ -268,19 +268,22 @@ class ServiceError(KodosumiLabError, ConnectionError):
         What is wrong, in one line.
     status : int or None
         HTTP status of its answer, where it is an error.
+    unsure : bool
+        Whether it may have done what it was asked to, all the same.
     """
 
-    def __init__(self, url: str, reason: str, *, status: int | None = None) -> None:
+    def __init__(self, url: str, reason: str, *, status: int | None = None, unsure: bool = False) -> None:
         self.url = url
         self.reason = reason
         self.status = status
+        self.unsure = unsure
         super().__init__(url, reason)
 
     def __str__(self) -> str:
         return f"service at {self.url}: {self.reason}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self.reason), {"status": self.status}
+        return type(self), (self.url, self.reason), {"status": self.status, "unsure": self.unsure}
 
 
 class LogError(KodosumiLabError, OSError):

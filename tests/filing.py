@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from fastapi import UploadFile
 
 import kodosumi_lab as kl
 
@@ -64,6 +65,13 @@ def deliver(nbytes: int, wait: str = "", *, tracer: kl.Tracer) -> str:
         [back] = fs.download("out/big.bin")
         assert Path(back).read_bytes() == big.read_bytes()
     return back
+
+
+@kl.flow
+async def measure(one: kl.UploadFile, more: list[UploadFile] = []) -> dict[str, int]:  # noqa: B006
+    """Bytes of each file, read in the two ways there are."""
+    found = {one.filename: len(await one.read())}
+    return found | {f"{type(each).__module__}: {each.filename}": len(each.file.read()) for each in more}
 
 
 @kl.flow

@@ -151,9 +151,12 @@ async def ask(question: str = "go on?", timeout_s: float | None = 60.0, *, trace
 
 
 @kl.flow
-async def parent(depth: int = 1) -> str:
+async def parent(depth: int = 1, *, tracer: kl.Tracer) -> str:
     if depth == 0:
-        await asyncio.sleep(0.2)
+        # a child that ends before its parent has looked once is not waited for
+        above = kl.run(str(kl.run(tracer.run_id).meta["parent"]))
+        while above.status != "awaiting":
+            await asyncio.sleep(0.02)
         return "leaf"
     return "over " + await parent.launch(depth=depth - 1)
 
@@ -186,3 +189,11 @@ def chatty(tag: str, n: int = 50) -> None:
     shout("main")
     for thread in threads:
         thread.join()
+
+
+@kl.flow
+def picky(n: int, marker: str) -> int:
+    """Fails until there is a file of that name."""
+    if not Path(marker).exists():
+        raise RuntimeError("not yet")
+    return n * 10

@@ -280,6 +280,11 @@ class AsyncRun:
         """Its open locks: ``lid, name, ts, expires``."""
         return list((await self.row())["locks"])
 
+    async def lock(self, lock: str | None = None) -> dict[str, Any]:
+        """An open lock as it is shown to a person; see :meth:`kodosumi_lab.Run.lock`."""
+        lid = wire.one_lock(self.id, await self.locks(), lock)
+        return wire.lock_of(await self._client._get(f"/runs/{self.id}/locks/{lid}"))
+
     async def cancel(self, *, grace_s: float | None = None) -> bool:
         """End the run; False when it had ended already."""
         answer = await self._client._ask("POST", f"/runs/{self.id}/cancel", json={"grace_s": grace_s})

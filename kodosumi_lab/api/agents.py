@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
+import polars as pl
 from mcp.server import Server, ServerRequestContext
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Receive, Scope, Send
@@ -38,6 +39,8 @@ __all__ = ["Agents"]
 _WAIT_S = 20.0
 _LONGEST_S = 60.0
 _POLL_S = 0.1
+# What a model is told at once.
+_PAGE_BYTES = 2**20
 _INSTRUCTIONS = (
     "Each flow is a tool: calling it starts a run and returns its result if it ends within 20 s, else its run_id, "
     "to be followed with follow_run. A run whose status is awaiting has a lock that waits for answer_lock."
@@ -215,12 +218,18 @@ class Agents:
             if row["last_seq"] > after or row["status"] in TERMINAL or time.monotonic() > end:
                 break
             await asyncio.sleep(_POLL_S)
-        upto = min(row["last_seq"], after + limit)  # so many and no more are read, however long the run is
-        frame = await asyncio.to_thread(self._gateway.events_after, run_id, after, upto, limit)
+        frame = await asyncio.to_thread(self._events, run_id, after, row["last_seq"], limit)
         events = [rendering.loaded(line) for line in rendering.event_lines(frame)]
         last = frame["seq"][-1] if len(frame) else after
         done = row["status"] in TERMINAL and last >= row["last_seq"]
         return {"run_id": run_id, "status": row["status"], "events": events, "after": last, "done": done}
+
+    def _events(self, run_id: str, after: int, last: int, limit: int) -> pl.DataFrame:
+        """Events after a ``seq``: so many and no more are read, however long the run or its payloads are."""
+        upto = min(last, after + limit)
+        if after < last:
+            upto = min(upto, self._gateway.spans(run_id, _PAGE_BYTES).around(after + 1, last)[1])
+        return self._gateway.events_after(run_id, after, upto, limit)
 
     async def _list_locks(self, user: User, _: dict[str, Any], __: Context) -> dict[str, Any]:
         locks = await asyncio.to_thread(reading.open_locks, self._gateway, user)

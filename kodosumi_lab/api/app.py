@@ -34,6 +34,7 @@ from kodosumi_lab.api import (
     problems,
     reading,
     registering,
+    rerunning,
     viewing,
 )
 from kodosumi_lab.api.catalogue import Catalogue
@@ -65,11 +66,13 @@ def create_app(
     catalogue: Catalogue | None = None,
     identity: Identity | None = None,
     address: str | None = None,
+    cluster: Cluster | None = None,
     settings: Settings | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
     pages: Iterable[str] = (),
     routers: Iterable[APIRouter] = (),
     url: str = _UNSAID,
+    mcp: bool = True,
 ) -> FastAPI:
     """Make the gateway.
 
@@ -86,6 +89,8 @@ def create_app(
         Another way to tell who is calling than the settings say.
     address
         Ray address, for launching and acting; the cluster that writes the log by default.
+    cluster
+        In place of `address`: another way to the cluster.
     settings
         In place of those of the environment.
     mounts
@@ -98,6 +103,8 @@ def create_app(
         Further routes under ``/api/v1``.
     url
         Where others reach this gateway.
+    mcp
+        Whether agents may speak MCP to it.
 
     Returns
     -------
@@ -116,7 +123,7 @@ def create_app(
     who = identity or from_settings(held)
     sessions = Sessions(who, held.log_dir / "state", held.gateway_cors_origins) if pages else None
     found = catalogue or RegisterCatalogue(held.log_dir, flows, mounts=mounts, url=url)
-    gateway = Gateway(event_log(held.log_dir), held, found, Cluster(held.log_dir, address))
+    gateway = Gateway(event_log(held.log_dir), held, found, cluster or Cluster(held.log_dir, address))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -130,7 +137,7 @@ def create_app(
                     await stack.enter_async_context(inner.lifespan_context(mounted))
             yield
 
-    agents = _agents(gateway)
+    agents = _agents(gateway) if mcp else None
     # no docs pages: FastAPI's load their scripts from elsewhere
     app = FastAPI(
         title="Kodosumi Lab", version=kodosumi_lab.__version__, lifespan=lifespan,
@@ -143,8 +150,8 @@ def create_app(
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
     app.include_router(health.router, prefix=PREFIX)
     for router in (
-        reading.router, viewing.router, following.router, acting.router, registering.router, filing.router,
-        assets.router, *routers,
+        reading.router, viewing.router, following.router, assets.router, acting.router, rerunning.router,
+        registering.router, filing.router, *routers,
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)

@@ -18,6 +18,8 @@ from urllib.parse import quote
 import httpx
 
 from kodosumi_lab.api import wire
+from kodosumi_lab.errors import FileNameError
+from kodosumi_lab.forms.uploaded import named, takes_uploads
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk
 from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run_files import FileList, sources_of
@@ -192,12 +194,19 @@ def with_files(desk: GatewayDesk, flow: str, inputs: dict[str, Any]) -> tuple[di
             if name in wanted and value and not (isinstance(value, str) and value.startswith("{"))
         }
         return {**inputs, **uploads}, []
-    schema = about["schema"]
-    if "files" not in inputs or "files" in schema.get("properties", {}) or schema.get("additionalProperties"):
-        return inputs, []
-    sources = sources_of(inputs["files"])
-    rest = {name: value for name, value in inputs.items() if name != "files"}
-    return rest, [desk.upload(sources)[0]] if sources else []
+    known = about["schema"].get("properties", {})
+    sources: dict[str, Path] = {}
+    given = dict(inputs)
+    for name in local:
+        if takes_uploads(known.get(name)):
+            given[name] = named(given[name], sources)
+    if "files" in inputs and "files" not in known and not about["schema"].get("additionalProperties"):
+        more = sources_of(given.pop("files"))
+        twice = [name for name in more if name in sources and sources[name] != more[name].absolute()]
+        if twice:
+            raise FileNameError(f"two files would be in/{twice[0]}; rename one of them")
+        sources |= more
+    return given, [desk.upload(sources)[0]] if sources else []
 
 
 def _is_paths(value: Any) -> bool:

@@ -345,6 +345,10 @@ class RemoteRun(Run):
             async for event in client.handle(self.id).follow(after, timeout_s=timeout_s):
                 yield event
 
+    def lock(self, lock: str | None = None) -> dict[str, Any]:
+        """An open lock as it is shown to a person; see :meth:`kodosumi_lab.Run.lock`."""
+        return wire.lock_of(self._client._get(f"/runs/{self.id}/locks/{wire.one_lock(self.id, self.locks, lock)}"))
+
     def cancel(self, *, grace_s: float | None = None, by: str | None = None) -> bool:
         """End the run; False when it had ended already. Who cancels is the token's user."""
         _own_name(by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -23,6 +24,7 @@ from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
 from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.api.spans import Spans
 from kodosumi_lab.api.windows import Windows
 from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, UploadNotFound
 from kodosumi_lab.events import loads
@@ -30,7 +32,7 @@ from kodosumi_lab.runtime import cluster
 from kodosumi_lab.runtime.desk import Desk
 from kodosumi_lab.runtime.files import FileInfo, Limits
 from kodosumi_lab.runtime.query import EventLog
-from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.run import Run, event_log
 from kodosumi_lab.runtime.run_files import tell
 from kodosumi_lab.settings import Settings
 
@@ -41,7 +43,7 @@ _T = TypeVar("_T")
 # Starting Ray's actors for a log may take this long on a busy machine.
 _ANSWER_S = 150.0
 
-__all__ = ["Cluster", "Gateway", "GatewayOf"]
+__all__ = ["Cluster", "Gateway", "GatewayOf", "OwnCluster"]
 
 
 class Cluster:
@@ -93,6 +95,34 @@ class Cluster:
         )
 
 
+class OwnCluster(Cluster):
+    """The cluster of this process, for a gateway within it: what :func:`kodosumi_lab.connect` would take, or has taken.
+
+    A person who runs flows here must not find this process on another log because of a button.
+    """
+
+    def connection(self) -> cluster.Connection:
+        """This process's connection; made as a launch from Python makes it.
+
+        Raises
+        ------
+        ClusterError
+            It is one to another log.
+        """
+        with self._lock:
+            held = cluster.current()
+            if (held is None or not cluster._on_ray()) and event_log().root == self._log_dir:
+                held = cluster.connection()
+            if held is None or not cluster._on_ray():
+                return cluster.connect(self._found(), log_dir=self._log_dir)
+            if held.home.log_dir != str(self._log_dir):
+                raise ClusterError(
+                    f"this process is connected to the cluster that writes {held.home.log_dir}, and this is about the "
+                    f"log {self._log_dir}; connect(log_dir={str(self._log_dir)!r}) first"
+                )
+            return held
+
+
 @dataclass(slots=True)
 class Gateway:
     """See the module."""
@@ -104,6 +134,7 @@ class Gateway:
     index: RunIndex = field(init=False)
     live: Live = field(init=False)
     windows: Windows = field(init=False)
+    spans: Callable[[str, int], Spans] = field(init=False)
     keys: Keys = field(init=False)
     audit: Audit = field(init=False)
     rate: LaunchRate = field(init=False)
@@ -114,6 +145,8 @@ class Gateway:
         self.index = RunIndex(self.log)
         self.live = Live(self.log)
         self.windows = Windows(self.log)
+        # of a run, by how many bytes a page holds at most
+        self.spans = functools.lru_cache(256)(lambda run_id, nbytes: Spans(self.log, run_id, nbytes=nbytes))
         self.audit = Audit(self.log)
         self.keys = Keys(self.log.layout.state / "idempotency")
         self.desk = Desk(self.log.root, Limits.of(self.settings))

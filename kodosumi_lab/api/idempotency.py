@@ -3,6 +3,9 @@
 The run's id is drawn and written down under the key before anything starts. A repeat finds
 it: a run of that id in the log is the answer; without one the first try got no further, and
 the launch is made again under the same id, which the Dispatcher recognises.
+
+Another service draws ids of its own, unless it is one of ours. That it was asked is written down before
+it is; where its answer never came, a repeat is refused, since asking again might start a second run.
 """
 
 from __future__ import annotations
@@ -56,11 +59,10 @@ class Keys:
         Refused
             422: the key was used for another request.
         """
-        name = hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
-        with self._locks[int(name[:8], 16) % len(self._locks)]:
+        path = self._path(user, key)
+        with self._locks[int(path.name[:8], 16) % len(self._locks)]:
             self._disk.mkdir(self._folder)
             self._sweep()
-            path = self._folder / name
             fingerprint = self._fingerprint(body)
             known = self._read(path) or self._reserve(path, fingerprint)
             if known["fingerprint"] != fingerprint:
@@ -68,22 +70,31 @@ class Keys:
                 raise Refused(422, "idempotency-key", detail, run_id=known["run_id"])
             yield known["run_id"]
 
+    def ask(self, user: str, key: str, url: str) -> None:
+        """A service is about to be asked to start the run. Called in the block."""
+        self._note(user, key, {"asked": url})
+
     def settle(self, user: str, key: str, run_id: str) -> None:
         """The run has another id than was drawn; a repeat finds that one. Called in the block."""
-        path = self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
-        known = {**(self._read(path) or {}), "run_id": run_id, "settled": True}
-        temporary = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}")
-        self._disk.create(temporary, json.dumps(known).encode())
-        self._disk.rename(temporary, path)
+        self._note(user, key, {"run_id": run_id, "settled": True})
 
-    def settled(self, user: str, key: str) -> bool:
-        """Whether :meth:`settle` was called for the key."""
-        path = self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
-        return bool((self._read(path) or {}).get("settled"))
+    def noted(self, user: str, key: str) -> dict[str, Any]:
+        """What :meth:`ask` (``asked``, the address) and :meth:`settle` (``settled``) have noted under the key."""
+        return self._read(self._path(user, key)) or {}
 
     def forget(self, user: str, key: str) -> None:
         """Nothing was started under the key."""
-        self._disk.unlink(self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest())
+        self._disk.unlink(self._path(user, key))
+
+    def _path(self, user: str, key: str) -> Path:
+        return self._folder / hashlib.sha256(f"{user}\0{key}".encode()).hexdigest()
+
+    def _note(self, user: str, key: str, facts: dict[str, Any]) -> None:
+        path = self._path(user, key)
+        temporary = path.with_name(f".{path.name[:16]}-{secrets.token_hex(8)}")
+        self._disk.create(temporary, json.dumps({**self.noted(user, key), **facts}).encode())
+        self._disk.rename(temporary, path)
+        self._disk.sync_dir(self._folder)
 
     def _reserve(self, path: Path, fingerprint: str) -> dict[str, str]:
         known = {"fingerprint": fingerprint, "run_id": str(uuid7())}

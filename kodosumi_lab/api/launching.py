@@ -11,6 +11,8 @@ import asyncio
 import inspect
 import logging
 import os
+import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from kodosumi_lab.compat import KODOSUMI_VERSION
 from kodosumi_lab.runtime.launch import Origin, launch_sent, new_id
-from kodosumi_lab.runtime.services import ANONYMOUS, LAUNCH_HEADER, URL_HEADER, URL_VARIABLE
+from kodosumi_lab.runtime.services import ANONYMOUS, LAUNCH_HEADER, RUN_HEADER, URL_HEADER, URL_VARIABLE
 
 if TYPE_CHECKING:
     from kodosumi_lab.runtime.run import Run
@@ -32,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 #: Environment variable that tells a deployed service which event log is its cluster's.
 LOG_DIR = "KODOSUMI_LAB_LOG_DIR"
+
+_TIME_ORDERED = 7
+# A launch is repeated under its id for as long as a gateway keeps the key; clocks may differ a little.
+_REPEATED_S, _AHEAD_S = 24 * 3600.0, 60.0
 
 _X = {"author": "x-author", "organization": "x-organization", "version": "x-version"}
 
@@ -106,7 +112,7 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     HTTPException
         Behind our gateway: the caller may not launch, or has done so too often.
     """
-    fid = new_id()
+    fid = _given_id(request) or new_id()
     about = {**_about(request, reference), **_caller(request), "fid": fid, "kodosumi": KODOSUMI_VERSION}
     about["entry_point"] = entry_point if isinstance(entry_point, str) else _name(entry_point)
     about |= {key: value for key, value in (("summary", summary), ("description", description)) if value is not None}
@@ -128,6 +134,21 @@ def Launch(  # noqa: N802 - kodosumi's name for it, and it makes a response
     task = loop.create_task(asyncio.to_thread(work))
     task.add_done_callback(_log_failure)
     return Launched(fid, task)
+
+
+def _given_id(request: Request) -> str | None:
+    """The id that who asks wants the run to have: only one that a gateway can have drawn for this request."""
+    given = request.headers.get(RUN_HEADER)
+    # an endpoint may launch several runs: the first one is meant
+    if given is None or getattr(request.state, "run_id_taken", False):
+        return None
+    request.state.run_id_taken = True
+    try:
+        found = uuid.UUID(given)
+    except ValueError:
+        return None
+    age = time.time() - (found.int >> 80) / 1000
+    return str(found) if found.version == _TIME_ORDERED and -_AHEAD_S < age < _REPEATED_S else None
 
 
 def _log_failure(task: asyncio.Task[Run]) -> None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import polars as pl
 
 from kodosumi_lab.api.encodings import SSE, Chunk, Encoding
+from kodosumi_lab.api.spans import Spans
 from kodosumi_lab.runtime.follow import afollow_frames
 from kodosumi_lab.runtime.query import EventLog
 
@@ -38,8 +39,8 @@ class Feed:
     ----------
     first
         The first ``seq`` that it holds or will hold.
-    page
-        Events in a page of the history before that.
+    spans
+        Pages of the history before that.
     done
         Whether the run has ended; nothing comes any more.
     subscribers
@@ -49,7 +50,7 @@ class Feed:
     def __init__(self, log: EventLog, run_id: str) -> None:
         self._log, self._run_id = log, run_id
         self.first = 0
-        self.page = _PAGE
+        self.spans = Spans(log, run_id, rows=_PAGE, nbytes=_PAGE_BYTES)
         self.done = False
         self.subscribers: list[Encoding] = []
         self._failed: Exception | None = None
@@ -67,7 +68,7 @@ class Feed:
         try:
             row = await asyncio.to_thread(self._log.run, self._run_id)
             last = row["last_seq"]
-            self.first, self.page = last + 1, _fitting(row["events"], row["nbytes"])
+            self.first = last + 1
             self._ready.set()
             async for frame in afollow_frames(self._log, self._run_id, after=last):
                 last = await self._append(frame, last)
@@ -79,9 +80,7 @@ class Feed:
             self._changed.set()
 
     async def _append(self, frame: pl.DataFrame, last: int) -> int:
-        step = _fitting(len(frame), int(frame["payload"].str.len_bytes().sum()))
-        for start in range(0, len(frame), step):
-            part = frame.slice(start, step)
+        for part in _parts(frame):
             chunk = Chunk(last + 1, part["seq"][-1], part)
             last = chunk.last
             for encoding in {*self.subscribers}:  # once, before everybody asks for it at the same time
@@ -175,8 +174,8 @@ class Live:
         sent_at = float("-inf")
         while True:
             if after + 1 < feed.first:
-                first = (after + 1) // feed.page * feed.page
-                chunks = [await self._page(run_id, first, min(first + feed.page, feed.first) - 1)]
+                span = await asyncio.to_thread(feed.spans.around, after + 1, feed.first - 1)
+                chunks = [await self._page(run_id, *span)]
             else:
                 chunks = feed.after(after, encoding.nbytes)
                 rest = sent_at + encoding.pace_s - clock()
@@ -222,6 +221,12 @@ class Live:
             del self._history[key]
 
 
-def _fitting(events: int, nbytes: int) -> int:
-    """How many events of this mean size make a page."""
-    return max(1, min(_PAGE, _PAGE_BYTES * max(1, events) // max(1, nbytes)))
+def _parts(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """A frame in pieces that each hold no more than a page, but one event at least."""
+    start = size = 0
+    for i, nbytes in enumerate(frame["payload"].str.len_bytes()):
+        if i > start and (size + nbytes > _PAGE_BYTES or i - start == _PAGE):
+            yield frame[start:i]
+            start, size = i, 0
+        size += nbytes
+    yield frame[start:]

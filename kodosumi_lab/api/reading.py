@@ -34,7 +34,7 @@ Sort = enum.StrEnum("Sort", {sign + name: sign + name for name in SORTS for sign
 _NEWEST_FIRST = Sort("-started")
 
 # One page of a run's events in memory at a time, however many are asked for; JSON has one page, and `next`.
-_PAGE = 20_000
+_PAGE, _PAGE_BYTES = 20_000, 8 * 2**20
 _JSON_PAGE = 10_000
 
 
@@ -277,38 +277,49 @@ def get_events(
     user: CurrentUser,
     after: Annotated[int, Query(ge=-1, le=2**62, description="last `seq` that you have")] = -1,
     limit: Annotated[
-        int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default and 10,000 at most, else all")
+        int | None, Query(ge=1, le=1_000_000, description="JSON: 1,000 by default, 10,000 or 8 MiB at most, else all")
     ] = None,
     kind: Annotated[list[Kind] | None, Query()] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Events of the run so far, in order: JSON, NDJSON, CSV or an Arrow stream, as `Accept` asks."""
     media = rendering.chosen(accept)
-    last = gateway.row(run_id, user)["last_seq"]
+    row = gateway.row(run_id, user)
     if media == rendering.JSON:
         limit = min(limit or 1000, _JSON_PAGE)
-    frames = _pages(gateway, run_id, after, last, limit, kind or [])
+    frames = _pages(gateway, row, after, limit, kind or [])
     if media != rendering.JSON:
-        return StreamingResponse(rendering.write(media, frames, arrow_schema()), media_type=media)
-    frame = pl.concat(frames)
-    end = frame["seq"][-1] if len(frame) else last
-    following = end if len(frame) == limit and end < last else None
-    lines = ",".join(rendering.event_lines(frame))
-    return Response(f'{{"items":[{lines}],"next":{dumps(following)}}}', media_type=media)
+        found = (frame for frame, _ in frames)
+        return StreamingResponse(rendering.write(media, found, arrow_schema()), media_type=media)
+    page, nbytes, following = [], 0, after
+    for frame, following in frames:  # noqa: B007 - the last one's is wanted
+        page.append(frame)
+        nbytes += int(frame["payload"].str.len_bytes().sum())
+        if nbytes >= _PAGE_BYTES:
+            break
+    lines = ",".join(rendering.event_lines(pl.concat(page)))
+    more = following if following < row["last_seq"] else None
+    return Response(f'{{"items":[{lines}],"next":{dumps(more)}}}', media_type=media)
 
 
 def _pages(
-    gateway: Gateway, run_id: str, after: int, last: int, limit: int | None, kinds: list[str]
-) -> Iterator[pl.DataFrame]:
-    """At least one frame, be it empty; all events that there are now and no later ones."""
+    gateway: Gateway, row: dict[str, Any], after: int, limit: int | None, kinds: list[str]
+) -> Iterator[tuple[pl.DataFrame, int]]:
+    """At least one frame, be it empty, and the ``seq`` it goes to; all events that there are now and no later ones."""
+    run_id, last = row["run_id"], row["last_seq"]
+    spans = gateway.spans(run_id, _PAGE_BYTES)
+    small = row["nbytes"] <= _PAGE_BYTES
     while True:
-        # without a choice of kinds no seq is left out, so no more is looked at than is given
-        upto = min(last, after + (_PAGE if kinds or limit is None else min(_PAGE, limit)))
+        upto = min(last, after + _PAGE)
+        if not kinds and limit is not None:  # no seq is left out, so no more is looked at than is given
+            upto = min(upto, after + limit)
+        if not small and after < last:
+            upto = min(upto, spans.around(after + 1, last)[1])
         frame = gateway.events_after(run_id, after, upto, limit, kinds)
         if limit is not None:
             limit -= len(frame)
-        yield frame
-        after = upto
+        after = max(after, frame["seq"][-1]) if limit == 0 and len(frame) else upto
+        yield frame, after
         if after >= last or limit == 0:
             return
 

@@ -24,7 +24,7 @@ from kodosumi_lab.api.catalogue import FlowInfo, ProcessCatalogue
 from kodosumi_lab.api.mounting import Mounted, MountedFlow
 from kodosumi_lab.errors import FlowError, InputsError, ServiceError
 from kodosumi_lab.flow import registered
-from kodosumi_lab.forms import Model
+from kodosumi_lab.forms import Inputs, Model
 from kodosumi_lab.forms.describe import schema_of
 from kodosumi_lab.runtime import sources
 from kodosumi_lab.runtime.beside import Beside
@@ -147,6 +147,16 @@ class RegisterCatalogue:
             raise InputsError.of(errors, flow=flow.name)
         return list(form.uploads(values).values())
 
+    def entered(self, name: str, values: dict[str, Any]) -> tuple[Inputs, list[str]]:
+        """Check what was entered, as the flow is now."""
+        row = self._row(name)
+        if row["kind"] == "process":
+            return self._here.entered(row["name"], values)
+        if row["url"]:
+            raise FlowError(f"flow {name!r} is behind an endpoint, which alone can read what was entered")
+        found = self._module(row).check(row["entrypoint"], values, entered=True)
+        return found.inputs, found.batches
+
     def needs_cluster(self, name: str) -> bool:
         """Not where another process launches."""
         return self._row(name)["kind"] not in ("openapi", "routes")
@@ -161,7 +171,9 @@ class RegisterCatalogue:
         if row["url"]:
             if set(batches) - set(self.check(name, inputs, entered=entered) if batches else ()):
                 raise FlowError(f"flow {name!r} is behind an endpoint: name its uploads in the form's file element")
-            flow = self._remote(row, origin.user)
+            if origin.asking is not None and row["kind"] != "mounted":  # those that are know the run's id again
+                origin.asking(row["url"])
+            flow = self._remote(row, origin.user, origin.run_id)
             return flow.submit(inputs) if entered else flow.launch(**inputs)
         found = self._module(row).check(row["entrypoint"], inputs, entered=entered)
         there = dataclasses.replace(origin, about={**self.register.place_of(row), **origin.about})
@@ -187,12 +199,12 @@ class RegisterCatalogue:
                 self._beside[row["source"]] = Beside(self.register.place_of(row))
             return self._beside[row["source"]]
 
-    def _remote(self, row: dict[str, Any], user: str | None = None) -> RemoteFlow:
+    def _remote(self, row: dict[str, Any], user: str | None = None, run_id: str | None = None) -> RemoteFlow:
         root = self.register.root
         if row["kind"] != "mounted":
-            return RemoteFlow.from_row(row, log_dir=root, user=user)
+            return RemoteFlow.from_row(row, log_dir=root, user=user, run_id=run_id)
         mounted = next(one for one in self._mounts.values() if one.source == row["source"])
-        flow = MountedFlow.from_row(row, log_dir=root, user=user)
+        flow = MountedFlow.from_row(row, log_dir=root, user=user, run_id=run_id)
         flow.mounted = mounted
         return flow
 

@@ -44,6 +44,7 @@ __all__ = [
     "check",
     "frame_of",
     "headers_for",
+    "lock_of",
     "one_lock",
     "query_of",
     "row_of",
@@ -157,6 +158,21 @@ def query_of(filters: dict[str, Any]) -> dict[str, Any]:
         for name, value in filters.items()
         if value is not None
     }
+
+
+def lock_of(answer: httpx.Response) -> dict[str, Any]:
+    """A lock as :meth:`kodosumi_lab.Run.lock` tells it.
+
+    Raises
+    ------
+    LockClosed
+        It was answered meanwhile.
+    """
+    said = answer.json()
+    if not said["open"]:
+        by = (said["lease"] or {}).get("by")
+        raise LockClosed(f"lock {said['lid']} is closed: {f'{by} answered it first' if by else 'it is over'}", by)
+    return {key: said.get(key) for key in ("lid", "name", "data", "expires", "form")}
 
 
 def one_lock(run_id: str, locks: list[dict[str, Any]], wanted: str | None) -> str:

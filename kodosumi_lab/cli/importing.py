@@ -48,11 +48,10 @@ def import_(
         would = "would be " if dry_run else ""
         out().print(f"{done.runs:,} runs with {done.events:,} events {would}imported into {root}", soft_wrap=True)
         if done.present:
-            out().print(f"{done.present:,} runs are there already")
+            since = f"; {len(done.resumed):,} of them have ended since" if done.resumed else ""
+            out().print(f"{done.present:,} runs are there already{since}")
     for path in done.going_on:
         say(f"left for later, its run is still going on: {path}", style="yellow")
-    for run_id, path in done.outgrown.items():
-        say(f"run {run_id} is in the log as lost, and has ended there since; it stays as it is: {path}", style="yellow")
     for path, reason in done.failed.items():
         say(f"left out: {reason}: {path}", style="red")
     if done.failed and not done.runs and not done.present:

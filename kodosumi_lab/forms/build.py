@@ -36,7 +36,14 @@ __all__ = ["MISSING", "Node", "element_of_node", "nodes"]
 #: No value was given, so the model's default holds.
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "MISSING", "__bool__": lambda _: False})()
 
-_STRINGS = {"password": "password", "date": "date", "time": "time", "path": "file", "textarea": "textarea"}
+_STRINGS = {
+    "password": "password",
+    "date": "date",
+    "time": "time",
+    "path": "file",
+    "upload": "file",
+    "textarea": "textarea",
+}
 _ABOUT = ("title", "description", "examples", "default")
 _ITEMS = {"text", "integer", "number", "date", "time", "datetime", "password"}
 

@@ -15,10 +15,12 @@ import typing
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kodosumi_lab.errors import FlowError, InputsError
 from kodosumi_lab.forms.secrets import SECRET, mask, step, unmask
+from kodosumi_lab.forms.uploaded import adapted, opening, taking
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -41,10 +43,13 @@ class Inputs:
         JSON form of every input, defaults included, secrets masked.
     secrets : dict[str, str]
         Secret values by their place in `wire`, as a dotted path (a dot in a key is ``~1``).
+    files : dict[str, pathlib.Path]
+        Local files that the launch has to bring along, by their name below ``in/``.
     """
 
     wire: dict[str, Any]
     secrets: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
 
 
 class InputModel:
@@ -170,7 +175,7 @@ class InputModel:
                 )
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             hint = hints.get(parameter.name, Any)
-            fields[parameter.name] = (_or_none(hint) if default is None else hint, default)
+            fields[parameter.name] = (adapted(_or_none(hint) if default is None else hint), default)
         self.names = list(fields)
         # defaults are checked like anything given: at the launch, not when the Runner reads them back from JSON
         config = ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=(), validate_default=True)
@@ -184,8 +189,16 @@ class InputModel:
 
     # -- launching --------------------------------------------------------------------
 
-    def validate(self, data: dict[str, Any]) -> Inputs:
+    def validate(self, data: dict[str, Any], *, local: bool = False) -> Inputs:
         """Check inputs before anything starts.
+
+        Parameters
+        ----------
+        data
+            Inputs by name.
+        local
+            Whether a text names a local file where a file is expected: only what the user of this process
+            says may be read from its disk.
 
         Raises
         ------
@@ -195,7 +208,10 @@ class InputModel:
         given = self._unwrapped(data)
         if self._form is not None:
             given = self._entered({**self._form.initial(), **(given if isinstance(given, dict) else dict(given))})
-        return self._checked(given, lambda v: self.model.model_validate(v, by_alias=True, by_name=True))
+        with taking(texts=local) as files:
+            checked = self._checked(given, lambda v: self.model.model_validate(v, by_alias=True, by_name=True))
+        checked.files = files
+        return checked
 
     def from_form(self, data: dict[str, Any]) -> Inputs:
         """Check what was entered in the form; the result is that of the same values given from Python.
@@ -351,9 +367,10 @@ class InputModel:
 
     # -- running ----------------------------------------------------------------------
 
-    def arguments(self, inputs: Inputs) -> dict[str, Any]:
-        """Keyword arguments for the callable, of the types that its annotations say."""
-        value = self._from_wire(inputs)
+    def arguments(self, inputs: Inputs, open_file: Callable[[str], BinaryIO] | None = None) -> dict[str, Any]:
+        """Keyword arguments for the callable, of the types that its annotations say; `open_file` opens its uploads."""
+        with opening(open_file):
+            value = self._from_wire(inputs)
         if self.whole:
             extra = value.__pydantic_extra__
             return {self.whole: value if extra is None else dict(extra)}

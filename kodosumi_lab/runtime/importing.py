@@ -9,6 +9,9 @@ message's time and the ``fid``, the producer from the ``fid``. All events of a r
 commit group, so a stop leaves whole runs behind. Only a run that is too large for one group
 may be there in part; the next import takes up the owner that stopped, and what it has
 already is recognised as a Spooler recognises a batch that is sent again.
+
+A run that had not ended there is ``lost`` here. Once it has ended there, the next import goes on with
+it: its state before that status, read back from the log, is the writer's again.
 """
 
 from __future__ import annotations
@@ -24,13 +27,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
+import pyarrow as pa
 
 from kodosumi_lab.errors import LogError
-from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, dumps, run_date
+from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, TERMINAL, arrow_schema, dumps, run_date
 from kodosumi_lab.runtime import ownership
+from kodosumi_lab.runtime.fold import fold_table
 from kodosumi_lab.runtime.history import History, Message, microseconds
 from kodosumi_lab.runtime.layout import Layout
+from kodosumi_lab.runtime.lifecycle import CONTROL, RunState
 from kodosumi_lab.runtime.log import Batch, LogWriter, make_batch
 from kodosumi_lab.runtime.query import EventLog
 from kodosumi_lab.runtime.wire import Row
@@ -62,8 +69,8 @@ class Imported:
         Databases that were left out, and why.
     going_on
         Databases that another process has open for a run without an end: left for a later import.
-    outgrown
-        Runs that were imported as ``lost`` before they ended there; the log keeps them as they are.
+    resumed
+        Databases of runs that were in the log as ``lost``, have ended there since, and so have here.
     """
 
     runs: int = 0
@@ -71,7 +78,7 @@ class Imported:
     present: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     going_on: list[str] = field(default_factory=list)
-    outgrown: dict[str, str] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)
 
 
 def databases(exec_dir: Path) -> list[Path]:
@@ -114,9 +121,9 @@ def import_history(
     """
     paths = databases(Path(exec_dir))
     layout = Layout(Path(log_dir))
-    known = dict(EventLog(layout.root).runs(hidden=True).select("run_id", "status").collect().iter_rows())
+    log = EventLog(layout.root)
     if dry_run:
-        return _Import(None, known).run(paths, progress)
+        return _Import(None, log).run(paths, progress)
     # two imports at once would add the same runs twice: the writer knows only its own
     alone = ownership.claim(layout, "importing")
     try:
@@ -126,7 +133,7 @@ def import_history(
         try:
             held.record(ownership.here(owner, os.getpid(), ""))
             writer = LogWriter(layout.root, owner, trailing_s=0.0)
-            return _Import(writer, known).run(paths, progress)
+            return _Import(writer, log).run(paths, progress)
         finally:
             if writer is not None:
                 writer.close()
@@ -145,10 +152,12 @@ def _stopped(layout: Layout) -> Iterator[str]:
 class _Import:
     """One import; without a writer it only counts."""
 
-    def __init__(self, writer: LogWriter | None, known: dict[str, str]) -> None:
+    def __init__(self, writer: LogWriter | None, log: EventLog) -> None:
         self.done = Imported()
         self._writer = writer
-        self._known = known
+        self._log = log
+        self._known = dict(log.runs(hidden=True).select("run_id", "status").collect().iter_rows())
+        self._ended_since: list[Path] = []
         self._batches: list[tuple[Path, Batch]] = []
         self._nbytes = 0
         self._open: set[Path] | None = None
@@ -156,36 +165,65 @@ class _Import:
     def run(self, paths: list[Path], progress: Callable[[int, int], None]) -> Imported:
         for n, path in enumerate(paths):
             progress(n, len(paths))
-            if self._nbytes >= _ENOUGH_BYTES:
-                self._commit()
-            try:
-                with contextlib.closing(_connect(path)) as database:
-                    self._take(path, database)
-            except (sqlite3.Error, OSError) as error:
-                if isinstance(error, LogError):
-                    raise
-                self.done.failed[str(path)] = str(error)
+            self._each(path, self._take)
         self._commit()
+        self._resume()
         progress(len(paths), len(paths))
         return self.done
 
-    def _take(self, path: Path, database: sqlite3.Connection) -> None:
-        first = next((us for us in map(microseconds, _column(database, "timestamp")) if us is not None), None)
-        if first is None:
-            self.done.failed[str(path)] = "it holds no message with a time"
-            return
-        front = {kind: next(_column(database, "message", kind), None) for kind in ("meta", "inputs")}
-        history = History(path.parent.name, path.parent.parent.name, first, **front)
+    def _each(self, path: Path, work: Callable[[Path, History, sqlite3.Connection], None]) -> None:
+        """Do something with a database; one that cannot be read is named and left out."""
+        if self._nbytes >= _ENOUGH_BYTES:
+            self._commit()
+        try:
+            with contextlib.closing(_connect(path)) as database:
+                first = next((us for us in map(microseconds, _column(database, "timestamp")) if us is not None), None)
+                if first is None:
+                    self.done.failed[str(path)] = "it holds no message with a time"
+                    return
+                front = {kind: next(_column(database, "message", kind), None) for kind in ("meta", "inputs")}
+                work(path, History(path.parent.name, path.parent.parent.name, first, **front), database)
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, LogError):
+                raise
+            self.done.failed[str(path)] = str(error)
+
+    def _take(self, path: Path, history: History, database: sqlite3.Connection) -> None:
         state = self._writer.runs.get(history.run_id) if self._writer is not None else None
         status = self._known.get(history.run_id)
         if status is not None and (state is None or state.closed):
             self.done.present += 1
             if status == "lost" and _ended(database):
-                self.done.outgrown[history.run_id] = str(path)
+                self.done.resumed.append(str(path))
+                self._ended_since.append(path)
         elif not _ended(database) and self._held(path):
             self.done.going_on.append(str(path))
         else:
-            self._add(path, history, _messages(database))
+            # an import that was stopped may have been going on with a run that had been lost
+            after = _Lost.of(self._log, history) if status is not None else None
+            self._add(path, history, _messages(database), after)
+
+    def _resume(self) -> None:
+        """Go on with runs that have ended since they were imported as ``lost``."""
+        if self._writer is None or not self._ended_since:
+            return
+
+        def prepare(path: Path, history: History, _: sqlite3.Connection) -> None:
+            lost = found[path] = _Lost.of(self._log, history)
+            states.append(lost.before(self._log))
+
+        def go_on(path: Path, history: History, database: sqlite3.Connection) -> None:
+            self._add(path, history, _messages(database), found[path])
+
+        found: dict[Path, _Lost] = {}
+        states: list[RunState] = []
+        for path in self._ended_since:
+            self._each(path, prepare)
+        self._writer.resume(states)
+        for path in found:
+            self._each(path, go_on)
+        self.done.runs -= len(found)  # they were there
+        self._commit()
 
     def _held(self, path: Path) -> bool:
         """Whether another process of this machine has the database open: its run is still going on."""
@@ -193,10 +231,13 @@ class _Import:
             self._open = set(_open_databases())
         return path.resolve() in self._open
 
-    def _add(self, path: Path, history: History, messages: Iterator[Message]) -> None:
+    def _add(self, path: Path, history: History, messages: Iterator[Message], after: _Lost | None = None) -> None:
+        """Stage a run's rows; `after` a status that said ``lost``, those that the log has not."""
         before, nbytes, count, last = len(self._batches), self._nbytes, 0, 0
         rows = history.rows(messages)
-        parted = False
+        if after is not None and after.place is not None:  # that status took the place of the first of them
+            rows, count = itertools.islice(rows, after.place, None), after.place + 1
+        begun, parted = count, False
         try:
             while chunk := list(itertools.islice(rows, _BATCH_ROWS)):
                 if self._nbytes >= _GROUP_BYTES:
@@ -214,7 +255,7 @@ class _Import:
                 self._stage(path, history, count, [end])
             raise
         self.done.runs += 1
-        self.done.events += count
+        self.done.events += count - begun
 
     # -- writing ----------------------------------------------------------------------
 
@@ -255,6 +296,48 @@ class _Import:
             self._writer.rotate()
             for name in self._writer.to_seal():
                 self._writer.seal(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """The status that ended an imported run here before it ended there.
+
+    Attributes
+    ----------
+    run_id
+        Of which run.
+    seq
+        Of that event; -1 where there is none.
+    place
+        Its count at the import's producer, None where another one wrote it.
+    """
+
+    run_id: str
+    seq: int
+    place: int | None
+
+    @classmethod
+    def of(cls, log: EventLog, history: History) -> _Lost:
+        """Find it in the log."""
+        said = log.events(history.run_id).filter(pl.col("kind") == "status").sort("seq").collect()
+        lost = said.filter(pl.col("payload").str.json_path_match("$.status") == "lost")
+        if lost.is_empty():
+            return cls(history.run_id, -1, None)
+        row = lost.row(-1, named=True)
+        return cls(history.run_id, row["seq"], row["producer_seq"] if row["producer"] == history.producer else None)
+
+    def before(self, log: EventLog) -> RunState:
+        """The run's state as if that status had not been said; the events' numbers go on behind it."""
+        row, events = log.run(self.run_id), log.events(self.run_id)
+        told = events.filter(pl.col("kind").is_in([*CONTROL, "progress"])).sort("seq").collect()
+        runs = {self.run_id: RunState(self.run_id)}
+        fold_table(runs, told.filter(pl.col("seq") != self.seq).to_arrow().cast(arrow_schema()))
+        state = runs[self.run_id]
+        state.seq, state.nbytes = row["last_seq"] + 1, row["nbytes"]
+        state.last_ts = events.select(pl.col("ts").max()).collect().to_arrow()["ts"].cast(pa.int64())[0].as_py()
+        counts = events.group_by("attempt", "producer").agg(pl.col("producer_seq").max()).collect()
+        state.producers = {f"{attempt}:{producer}": n for attempt, producer, n in counts.iter_rows()}
+        return state
 
 
 # -- databases --------------------------------------------------------------------------

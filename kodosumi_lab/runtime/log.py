@@ -393,6 +393,17 @@ class LogWriter:
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 
+    def resume(self, states: list[RunState]) -> None:
+        """Go on with runs whose events are all sealed; nobody else may be writing them.
+
+        Raises
+        ------
+        LogError
+            The log cannot be written.
+        """
+        self.runs.update({state.run_id: state for state in states})
+        self.rotate()  # readers and recovery know a run by the checkpoint of the segment that it goes on in
+
     @property
     def touched(self) -> dict[str, RunState | None]:
         """Runs that the last commit touched, with their state before (None: new)."""

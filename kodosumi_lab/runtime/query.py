@@ -249,6 +249,24 @@ class EventLog:
 
     # -- one run ----------------------------------------------------------------------
 
+    def sizes(self, run_id: str, first: int, last: int) -> pl.DataFrame:
+        """How long the payloads of a run's events from `first` to `last` are, without holding them all at once.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``seq`` (each once, in order) and ``nbytes``.
+        """
+        date = run_date(run_id)
+        wanted = (pl.col("run_id") == run_id) & pl.col("seq").is_between(first, last)
+
+        def plan(source: pl.LazyFrame) -> pl.DataFrame:
+            size = pl.col("payload").str.len_bytes().cast(pl.Int64)
+            return source.filter(wanted).select("seq", nbytes=size).collect(engine="streaming")
+
+        found = pl.concat(self._scan("events", date, date, plan, in_range=False))
+        return found.unique("seq", keep="first").sort("seq")
+
     def run(self, run_id: str) -> dict[str, Any]:
         """The run's index row, as of now.
 

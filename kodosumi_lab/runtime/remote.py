@@ -18,6 +18,7 @@ from kodosumi_lab.errors import InputsError, RunNotFound, ServiceError
 from kodosumi_lab.events import dumps
 from kodosumi_lab.runtime import sources
 from kodosumi_lab.runtime.run import Run, event_log
+from kodosumi_lab.runtime.services import RUN_HEADER
 
 if TYPE_CHECKING:
     import httpx
@@ -66,12 +67,32 @@ class RemoteFlow:
         self.author = str(about.get("author") or "")
         self.organization = str(about.get("organization") or "")
         self.version = str(about.get("version") or "")
+        self._run_id: str | None = None
 
     @classmethod
-    def from_row(cls, row: dict[str, Any], *, log_dir: str | Path | None = None, user: str | None = None) -> Self:
-        """The flow of a row of the catalogue, for `user`: that of this process when None."""
+    def from_row(
+        cls,
+        row: dict[str, Any],
+        *,
+        log_dir: str | Path | None = None,
+        user: str | None = None,
+        run_id: str | None = None,
+    ) -> Self:
+        """The flow of a row of the catalogue.
+
+        Parameters
+        ----------
+        row, log_dir
+            Of the catalogue.
+        user
+            Who launches; the user of this process when None.
+        run_id
+            Of the run that is launched next, where the service is one that can be told.
+        """
         about = {key: value for key, value in row.items() if key not in ("name", "url", "source", "base")}
-        return cls(row["name"], row["url"], source=row["source"], base=row["base"], log_dir=log_dir, user=user, **about)
+        made = cls(row["name"], row["url"], source=row["source"], base=row["base"], log_dir=log_dir, user=user, **about)
+        made._run_id = run_id
+        return made
 
     def __repr__(self) -> str:
         return f"<RemoteFlow {self.name} at {self.url}>"
@@ -143,14 +164,33 @@ class RemoteFlow:
     def _posted(self, http: httpx.Client, values: dict[str, Any]) -> Run | ForeignRun:
         import httpx
 
+        headers = {"content-type": "application/json", **({RUN_HEADER: self._run_id} if self._run_id else {})}
         try:
-            reply = http.post(self.url, content=dumps(values), headers={"content-type": "application/json"})
-        except httpx.TimeoutException as error:
-            reason = f"no answer within {_TIMEOUT_S:g} s; whether a run was started is not known"
-            raise ServiceError(self.url, reason) from error
-        except httpx.HTTPError as error:
+            reply = http.post(self.url, content=dumps(values), headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ServiceError(self.url, f"it cannot be reached: {error}") from error
-        return self._started(sources.json_of(reply), reply)
+        except httpx.HTTPError as error:
+            found = self._in_log(self._run_id)
+            if found is not None:
+                return found
+            late = isinstance(error, httpx.TimeoutException)
+            what = f"no answer within {_TIMEOUT_S:g} s" if late else f"the connection broke: {error}"
+            told = f"{what}; whether a run was started is not known"
+            raise ServiceError(self.url, told, unsure=True) from error
+        try:
+            answer = sources.json_of(reply)
+        except ServiceError as error:
+            error.unsure = error.status is None
+            raise
+        return self._started(answer, reply)
+
+    def _in_log(self, run_id: str | None) -> Run | None:
+        log = event_log(self.log_dir)
+        try:
+            log.run(run_id or "")
+        except (RunNotFound, ValueError):
+            return None
+        return Run(str(run_id), log_dir=log.root)
 
     def _started(self, answer: Any, reply: httpx.Response) -> Run | ForeignRun:
         errors = answer.get("errors") if isinstance(answer, dict) else None
@@ -161,13 +201,8 @@ class RemoteFlow:
             fid = fid.get("fid")
         fid = fid or reply.headers.get("kodosumi_launch")
         if not isinstance(fid, str) or not fid:
-            raise ServiceError(self.url, f"its answer names no run: {reply.text[:200]}")
-        log = event_log(self.log_dir)
-        try:
-            log.run(fid)
-        except (RunNotFound, ValueError):
-            return ForeignRun(fid, self, str(log.root))
-        return Run(fid, log_dir=log.root)
+            raise ServiceError(self.url, f"its answer names no run: {reply.text[:200]}", unsure=True)
+        return self._in_log(fid) or ForeignRun(fid, self, str(event_log(self.log_dir).root))
 
 
 def _refused(flow: str, errors: dict[str, list[str]]) -> InputsError:

@@ -226,7 +226,7 @@ class RunnerActor:
         with self._flow_code():  # importing a module is running its code
             flow = _entry(job["code"])
             target: Any = flow.target
-        arguments = flow.inputs.arguments(Inputs(job["inputs"], job["secrets"]))
+        arguments = flow.inputs.arguments(Inputs(job["inputs"], job["secrets"]), lambda path: _opened(tracer, path))
         if is_crew(target):
             return self._in_loop(lambda: crew.kickoff(target, arguments["inputs"], tracer))
         if is_graph(target):
@@ -301,6 +301,12 @@ def _entry(code: dict[str, Any]) -> Flow | Sent:
         return load(code["import"])
     found = ray.cloudpickle.loads(code["pickle"])
     return found if isinstance(found, Flow | Sent) else Flow(found)
+
+
+def _opened(tracer: Tracer, path: str) -> Any:
+    """A file of the run's ``in/``: a copy on this machine, which goes when the run ends."""
+    with tracer.fs_sync() as fs:
+        return open(next(fs.download(path)), "rb")
 
 
 def _drain(values: Any, tracer: Tracer) -> Any:

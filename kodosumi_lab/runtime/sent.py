@@ -13,10 +13,10 @@ import inspect
 import io
 import json
 import pickle
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 from kodosumi_lab.errors import InputsError
 from kodosumi_lab.events import dumps
@@ -65,7 +65,7 @@ class Sent:
         """Itself: it knows how its inputs travelled."""
         return self
 
-    def arguments(self, inputs: Inputs) -> dict[str, Any]:
+    def arguments(self, inputs: Inputs, open_file: Callable[[str], BinaryIO] | None = None) -> dict[str, Any]:
         """Keyword arguments for the entrypoint.
 
         Raises
@@ -83,16 +83,16 @@ class Sent:
             given = given["inputs"]
         whole = is_crew(self.target) or is_graph(self.target)
         if isinstance(self._found, Flow) and not whole:
-            return self._typed(self._found, given)
+            return self._typed(self._found, given, open_file)
         return {"inputs": given} if whole or "inputs" in _parameters(self.target) else {}
 
-    def _typed(self, flow: Flow, given: Any) -> dict[str, Any]:
+    def _typed(self, flow: Flow, given: Any, open_file: Callable[[str], BinaryIO] | None) -> dict[str, Any]:
         if hasattr(type(given), "model_fields"):
             given = {name: getattr(given, name) for name in type(given).model_fields}
         if not isinstance(given, dict | None):
             raise InputsError(f"a {type(given).__name__} was sent to flow {flow.name!r}; expected a dict of its inputs")
         checked = flow.inputs.validate(given or {})
-        return flow.inputs.arguments(checked)
+        return flow.inputs.arguments(checked, open_file)
 
 
 def _parameters(target: Any) -> Iterable[str]:

@@ -28,6 +28,7 @@ __all__ = [
     "KEY_HEADER",
     "KEY_VARIABLE",
     "LAUNCH_HEADER",
+    "RUN_HEADER",
     "URL_HEADER",
     "URL_VARIABLE",
     "USER_HEADER",
@@ -43,6 +44,8 @@ USER_HEADER = "x-kodosumi_user"
 BASE_HEADER = "x-kodosumi_base"
 URL_HEADER = "x-kodosumi-url"
 LAUNCH_HEADER = "kodosumi_launch"
+#: Id that the run should have, so that a launch whose answer is lost can be found, or be made again.
+RUN_HEADER = "x-kodosumi-lab-run"
 #: With this environment variable set, a service answers only requests that carry its value in the header.
 KEY_VARIABLE = "KODOSUMI_LAB_SERVICE_KEY"
 KEY_HEADER = "x-kodosumi-lab-key"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,11 @@ async def joined_lengths(key: SecretStr, times: int = {times}, *, tracer: kl.Tra
         open("made.html", "w").write("<h1>done</h1>")
         await fs.upload("made.html")
     return [size * times for size in sizes] + [len(key.get_secret_value())]
+
+
+@kl.flow
+async def joined_measure(one: kl.UploadFile, more: list[kl.UploadFile] = []) -> list[int]:
+    return [len(await each.read()) for each in [one, *more]]
 """
 
 
@@ -48,7 +54,7 @@ def gateway(lab: Any) -> Iterator[dict[str, Any]]:
     tokens = {name: people.add(name, role) for name, role in (("ada", Role.USER), ("bob", Role.USER))}
     with serving(app) as url:
         app.state.gateway.catalogue._url = url
-        yield {"url": url, "root": people.own.read_text().strip(), **tokens}
+        yield {"url": url, "state": log_dir / "state", "root": people.own.read_text().strip(), **tokens}
 
 
 @pytest.fixture
@@ -70,10 +76,27 @@ def test_an_unchanged_service_is_launched_with_files_and_its_locks_are_answered(
     assert [info["path"] for info in run.files] == ["in/a.txt"]
     assert "in/a.txt" in run.logs()
     assert run.inputs["password"] == {"secret": True}
+    given = {"text": "hi", "number": 3.5, "password": "s3cret!", "idempotency_key": "joined"}
+    once, twice = ada.launch("services/kodo", **given), ada.launch("services/kodo", **given)
+    assert once.id == twice.id != run.id
+    folder = Path(gateway["state"]) / "idempotency"
+    kept = [json.loads(path.read_text()) for path in folder.iterdir() if path.name != ".secret"]
+    assert once.id in [one["run_id"] for one in kept], "the service gave the run the id that the gateway had drawn"
+    assert not any("settled" in one or "asked" in one for one in kept)
     asked = ada.launch("services/kodo/ask", topic="bees")
     eventually(lambda: asked.status == "awaiting", timeout_s=60)
     shown = ada._get(f"/runs/{asked.id}/locks/{asked.locks[0]['lid']}").json()
     assert (shown["form"][0]["text"], shown["open"]) == ("bees", True), "the service draws the form"
+    drawn = asked.lock("judged")
+    assert (drawn["form"], sorted(drawn)) == (shown["form"], ["data", "expires", "form", "lid", "name"])
+    with pytest.raises(LookupError, match="0 locks for 'other'; open are: judged"):
+        asked.lock("other")
+
+    async def from_a_coroutine() -> dict[str, Any]:
+        async with kl.AsyncClient(gateway["url"], token=gateway["ada"]) as client:
+            return await (await client.run(asked.id)).lock()
+
+    assert asyncio.run(from_a_coroutine()) == drawn
     with pytest.raises(InputsError, match="decide"):
         asked.answer({"answer": "maybe"})
     with kl.Client(gateway["url"], token=gateway["bob"]) as bob, pytest.raises(kl.errors.RunNotFound):
@@ -99,10 +122,18 @@ def test_a_registered_module_runs_by_its_path_as_it_is_now(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "joined_flows.py").write_text(FLOWS.format(times=2))
     (tmp_path / "a.txt").write_text("12345")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.txt").write_text("1")
     with kl.Client(gateway["url"], token=gateway["root"]) as root:
         assert root._http.post("/sources", json={"source": "joined_flows"}).status_code == 201
         run = ada.launch("joined_lengths", key="hunter2", files=tmp_path / "a.txt")
         assert run.result(timeout_s=120) == [10, 7]
+        both = [tmp_path / "a.txt", tmp_path / "more" / "a.txt"]
+        measured = ada.launch("joined_measure", one=both[0], more=both, files=tmp_path / "more")
+        assert measured.result(timeout_s=120) == [5, 5, 1]
+        assert [info["path"] for info in measured.files] == ["in/2/a.txt", "in/a.txt", "in/more/a.txt"]
+        with pytest.raises(InputsError, match=r"one: .*expected an uploaded file"):
+            ada.launch("joined_measure", one=str(both[0]))
         assert "joined_flows" not in sys.modules
         assert (run.inputs["key"], run.meta["timeout_s"], run.meta["user"]) == ({"secret": True}, 120, "ada")
         assert run.files.read_bytes("out/made.html") == b"<h1>done</h1>"

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 from apikit import Api, Recorded, serving
+from fastapi import HTTPException, Request
+from fastapi.responses import PlainTextResponse
+from logkit import Emitter, meta, row
 
 import kodosumi_lab as kl
 from kodosumi_lab.api.mounting import services_of
 from kodosumi_lab.api.service import ServeAPI
+from kodosumi_lab.runtime.services import RUN_HEADER
 
 FLOWS = """
 from typing import Annotated
@@ -176,6 +180,41 @@ def test_a_service_elsewhere_is_launched_once_for_a_key(closing: Any, recorded: 
         assert (first.status_code, first.json()["run_id"], started) == (202, "run-1", ["now"])
         again = api.post("/flows/go/launch", json={"form": {"word": "now"}}, headers=headers, as_="ada")
         assert (kind_of(again), again.json()["run_id"], started) == ((409, "elsewhere"), "run-1", ["now"])
-    gone = api.post("/flows/go/launch", json={"inputs": {"word": "now"}})
+    gone = api.post("/flows/go/launch", json={"inputs": {"word": "now"}}, headers={"idempotency-key": "g"})
     assert kind_of(gone) == (502, "service")
     assert api.get("/flows/go").json()["state"] == "stale"
+
+
+def test_a_launch_whose_answer_never_came_is_not_made_again(closing: Any, recorded: Recorded) -> None:
+    service = ServeAPI(title="Elsewhere")
+    asked: list[tuple[str, str]] = []
+
+    @service.post("/go", entry=True, summary="Go", response_model=None)
+    async def go(values: dict[str, Any], request: Request) -> Any:
+        asked.append((values["word"], request.headers[RUN_HEADER]))
+        if values["word"] == "refuse":
+            raise HTTPException(503, "not now")
+        return PlainTextResponse("a run was started, but who is to know its id?")
+
+    @service.get("/go")
+    async def form() -> dict[str, Any]:
+        return {"elements": [{"type": "text", "name": "word", "label": "Word", "required": True}]}
+
+    def launch(word: str, key: str) -> Any:
+        body, headers = {"inputs": {"word": word}}, {"idempotency-key": key}
+        return closing().post("/flows/go/launch", json=body, headers=headers, as_="ada")  # a gateway that was restarted
+
+    with serving(service) as url:
+        closing().post("/sources", json={"source": f"{url}/openapi.json"}, as_="root")
+        lost = launch("lost", "k1")
+        assert (kind_of(lost), len(asked)) == ((502, "service"), 1)
+        again = launch("lost", "k1")
+        assert (kind_of(again), again.json()["url"], len(asked)) == ((409, "launch-unknown"), f"{url}/go", 1)
+        assert "draw a new key" in again.json()["detail"]
+        # had the service written to this log, its run would be known by the id that it was given
+        Emitter(asked[0][1]).send(recorded.writer, meta(flow="go", user="ada", code={}), row("inputs", {}))
+        found = launch("lost", "k1")
+        assert (found.status_code, found.json()["run_id"], len(asked)) == (200, asked[0][1], 1)
+        # one that has said no is asked again
+        assert [kind_of(launch("refuse", "k2")) for _ in range(2)] == [(502, "service")] * 2
+        assert [word for word, _ in asked] == ["lost", "refuse", "refuse"]

@@ -214,3 +214,20 @@ def test_several_runs_deliver_at_the_same_time(fresh_lab: Callable[..., Any]) ->
         thread.join(220)
     assert len(results) == 4
     assert all(run.files[0]["size"] == 6 * 2**20 for run in runs)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_file_is_an_input_like_any_other(fresh_lab: Callable[..., Any], given: Path, direct: bool) -> None:
+    fresh_lab(files_direct=direct)
+    run = filing.measure.launch(
+        one=str(given / "a.txt"), more=[given / "docs" / "big.txt", "in/docs/empty"], files=given / "docs"
+    )
+    assert run.result(120) == {
+        "a.txt": 5, "fastapi.datastructures: big.txt": len(BIG), "fastapi.datastructures: empty": 0,
+    }  # fmt: skip
+    assert run.inputs == {"one": "in/a.txt", "more": ["in/big.txt", "in/docs/empty"]}
+    assert run.rerun(more=[]).result(120) == {"a.txt": 5}
+    with pytest.raises(InputsError, match="one: is 'nowhere'; expected an uploaded file"):
+        filing.measure.launch(one="nowhere")
+    with pytest.raises(FileNameError, match=r"two files would be in/a\.txt"):
+        filing.measure.launch(one=given / "a.txt", files={"a.txt": given / "docs" / "empty"})

@@ -17,12 +17,12 @@ PACKAGE = Path(kl.__file__).parent
 ROWS = [
     ["_alias", "_lazy.rfc3987_syntax", "errors", "icon"],
     ["settings", "events", "_mime"],
-    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets"],
+    ["forms.elements", "forms.pattern", "forms.schema", "forms.secrets", "forms.filling", "forms.uploaded", "forms.written"],
     ["forms.own"],
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
     ["forms.model"],
-    ["forms.values", "forms.describe"],
+    ["forms.values", "forms.describe", "forms.filling"],
     ["forms.inputs"],
     ["forms", "flow"],
     [
@@ -71,11 +71,18 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
+        "runtime.presets",
+        "runtime.tables",
+        "runtime.sweep_plan",
+        "runtime.sweep_frame",
+        "runtime.sweep",
+        "runtime.diff",
     ],
     ["runtime.probe", "runtime.beside", "runtime.sources", "runtime.remote", "runtime.register"],
     ["runtime.mock"],
     ["compat"],
     ["api"],
+    ["widgets.bridge", "widgets.base"],
     [
         "compat.config",
         "compat.const",
@@ -95,6 +102,7 @@ ROWS = [
 LATE = {
     ("flow", "runtime.launch"),  # flow.launch()
     ("flow", "runtime.run"),  # its annotation
+    ("flow", "runtime.sweep"),  # flow.sweep()
 }
 
 #: The only modules that may import Ray when they are imported.

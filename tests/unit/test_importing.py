@@ -142,14 +142,52 @@ def test_failed_and_unfinished_runs_end_as_such(there: Path, log_dir: Path) -> N
     assert lost.duration_s == 0
 
 
-def test_a_run_that_ended_after_it_was_imported_as_lost_is_told(there: Path, log_dir: Path) -> None:
-    path = make(there, FIDS[0], [about(FIDS[0]), ("status", "running")])
+def test_a_run_that_ends_after_it_was_imported_as_lost_goes_on(there: Path, log_dir: Path) -> None:
+    path = make(there, FIDS[0], whole(FIDS[0])[:8])  # it waits at a lock
+    make(there, FIDS[1], [about(FIDS[1]), ("status", "running")], at=T0 + 50)
     import_history(there, log_dir)
-    [run_id] = kl.runs(log_dir=log_dir).collect()["run_id"]
-    make(there, FIDS[0], [("status", "finished")])
-    done = import_history(there, log_dir)
-    assert done.outgrown == {run_id: str(path)}
+    run_id, other = kl.runs(log_dir=log_dir).collect()["run_id"]
+    before = kl.run(run_id, log_dir=log_dir).events().collect()
     assert kl.run(run_id, log_dir=log_dir).status == "lost"
+    assert import_history(there, log_dir).present == 2
+    make(there, FIDS[0], whole(FIDS[0])[8:])
+    assert import_history(there, log_dir, dry_run=True).resumed == [str(path)]
+    done = import_history(there, log_dir)
+    assert (done.runs, done.present, done.events, done.resumed, done.failed) == (0, 2, 4, [str(path)], {})
+    run = kl.run(run_id, log_dir=log_dir)
+    assert (run.status, run.result()) == ("finished", {"primes": 25})
+    events = run.events().sort("seq").collect()
+    check_whole(events)
+    assert events.head(len(before)).equals(before.sort("seq"))
+    assert events["kind"].to_list()[-5:] == ["status", "lease", "status", "final", "status"]
+    assert events.select("producer", "producer_seq").is_unique().all()
+    [row] = kl.runs(log_dir=log_dir).filter(pl.col("run_id") == run_id).collect().to_dicts()
+    assert (row["events"], row["last_seq"], row["nbytes"]) == (13, 12, events["payload"].str.len_bytes().sum())
+    assert (row["flow"], row["user"], row["result"], row["locks"]) == ("primes", "ada", '{"primes": 25}', None)
+    assert (row["ended"] - row["started"]).total_seconds() == 11
+    assert kl.run(other, log_dir=log_dir).status == "lost"
+    again = import_history(there, log_dir)
+    assert (again.present, again.events, again.resumed) == (2, 0, [])
+    assert list((log_dir / "hot").iterdir()) == []
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_going_on_with_a_lost_run_may_be_stopped(there: Path, log_dir: Path, after: int) -> None:
+    make(there, FIDS[0], [about(FIDS[0]), *(("stdout", f"{n} " * 50) for n in range(300))])
+    import_history(there, log_dir)
+    make(there, FIDS[0], [*(("stdout", f"{n} " * 50) for n in range(300, 1000)), ("status", "finished")])
+    died = subprocess.run([sys.executable, "-c", CRASH, there, log_dir, str(after)], check=False, timeout=60)
+    assert died.returncode == 7
+    [row] = kl.runs(log_dir=log_dir).collect().to_dicts()
+    assert row["ended"] is None
+    done = import_history(there, log_dir)
+    assert (done.runs, done.failed) == (1, {})
+    [row] = kl.runs(log_dir=log_dir).collect().to_dicts()
+    assert (row["status"], row["events"]) == ("finished", 2 + 1000 + 1 + 1)
+    events = kl.events(log_dir=log_dir).sort("seq").collect()
+    check_whole(events)
+    said = events.filter(pl.col("kind") == "stdout")["payload"]
+    assert [int(json.loads(text).split()[0]) for text in said] == list(range(1000))
 
 
 def test_a_run_that_somebody_is_still_writing_is_left_for_later(there: Path, log_dir: Path) -> None:
@@ -271,12 +309,10 @@ def test_an_import_that_was_killed_is_taken_up(there: Path, log_dir: Path, after
     events = kl.events(log_dir=log_dir).collect()
     check_whole(events)
     assert list((log_dir / "hot").iterdir()) == []
-    if adopted:  # what was there when its writer went is all there is, and it is told
-        assert sorted(rows["status"]) == ["finished", "lost"]
-        assert list(done.outgrown.values()) == [str(there / "ada" / FIDS[0] / "sqlite3.db")]
-    else:
-        assert rows["status"].to_list() == ["finished"] * 2
-        assert events.height == len(big) + 1 + 12
+    assert rows["status"].to_list() == ["finished"] * 2
+    # a Spooler had ended the run as lost, and it has gone on behind that
+    assert done.resumed == ([str(there / "ada" / FIDS[0] / "sqlite3.db")] if adopted else [])
+    assert events.height == len(big) + 1 + 12 + adopted
 
 
 def test_it_takes_ten_thousand_events_a_second(there: Path, log_dir: Path) -> None:

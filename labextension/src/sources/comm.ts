@@ -12,9 +12,9 @@ export interface Model {
   send?(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;
 }
 
-/** One piece of an answer; `more` says that another will follow. */
+/** One piece of an answer; `more` says that another will follow. `wait` says that it takes a while. */
 interface Message {
-  t: 'reply';
+  t: 'reply' | 'wait';
   id: number;
   status: number;
   headers: Record<string, string>;
@@ -23,10 +23,12 @@ interface Message {
 }
 
 interface Pending {
+  wait(): void;
   take(message: Message, data: Uint8Array<ArrayBuffer>): void;
 }
 
-let counter = 0;
+// Several pages may share one comm, and a page that was reloaded may still be answered: no two count alike.
+let counter = Math.floor(Math.random() * 2 ** 48);
 
 export class CommTransport implements Transport {
   readonly name = 'comm';
@@ -53,7 +55,8 @@ export class CommTransport implements Transport {
     return new Promise((resolve, reject) => {
       const queue = new Queue();
       let answered = false;
-      const timer = setTimeout(() => fail(new Unreachable('the kernel has not answered')), this.timeoutMs);
+      const late = (): void => fail(new Unreachable('the kernel has not answered'));
+      let timer = setTimeout(late, this.timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
         this.pending.delete(id);
@@ -65,6 +68,10 @@ export class CommTransport implements Transport {
         fail(new DOMException('aborted', 'AbortError'));
       });
       this.pending.set(id, {
+        wait: () => {
+          clearTimeout(timer);
+          timer = setTimeout(late, this.timeoutMs);
+        },
         take: (message, data) => {
           clearTimeout(timer);
           queue.put(data);
@@ -101,6 +108,7 @@ export class CommTransport implements Transport {
 
   private receive(raw: unknown, given: unknown): void {
     const message = (raw instanceof Map ? Object.fromEntries(raw) : raw) as Partial<Message> & Omit<Message, 't'>;
+    if (message.t === 'wait') this.pending.get(message.id)?.wait();
     if (message.t !== 'reply') return;
     const buffers = Array.isArray(given) && given.length > 0 ? given : (message.buffers ?? []);
     this.pending.get(message.id)?.take(message as Message, bytesOf(buffers[0]));

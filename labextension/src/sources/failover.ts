@@ -8,6 +8,8 @@ import { type Reply, type Request, type Transport, Unreachable } from './transpo
  */
 export class Failover implements Transport {
   private current: Transport;
+  /** Questions that wait for an answer; they are asked again where a better way is found. */
+  private readonly waiting = new Set<(way: Transport) => void>();
 
   constructor(private readonly ways: Transport[]) {
     const first = ways[0];
@@ -27,12 +29,13 @@ export class Failover implements Transport {
   prefer(way: Transport): void {
     if (!this.ways.includes(way)) this.ways.unshift(way);
     this.current = way;
+    for (const asked of [...this.waiting]) asked(way);
   }
 
   async send(request: Request): Promise<Reply> {
     const tried = this.current;
     try {
-      return await tried.send(request);
+      return await (request.method === 'GET' ? this.overtaken(tried, request) : tried.send(request));
     } catch (error) {
       if (!(error instanceof Unreachable) || request.method !== 'GET') throw error;
       for (const way of this.ways) {
@@ -46,6 +49,25 @@ export class Failover implements Transport {
         }
       }
       throw error;
+    }
+  }
+
+  /** A question, asked again by a way that is preferred before this one has answered. */
+  private async overtaken(tried: Transport, request: Request): Promise<Reply> {
+    const late = new AbortController();
+    const signal = request.signal ? AbortSignal.any([request.signal, late.signal]) : late.signal;
+    let asked: (way: Transport) => void = () => undefined;
+    const better = new Promise<Transport>((resolve) => (asked = resolve));
+    this.waiting.add(asked);
+    try {
+      const first = tried.send({ ...request, signal });
+      const won = await Promise.race([first.then((reply) => ({ reply })), better.then((way) => ({ way }))]);
+      if ('reply' in won) return won.reply;
+      first.catch(() => undefined); // nobody waits for it any more
+      late.abort();
+      return await won.way.send(request);
+    } finally {
+      this.waiting.delete(asked);
     }
   }
 }

@@ -96,6 +96,11 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
+  now(): number {
+    return Date.now();
+  }
+
   // -- runs
 
   async runs(query: RunQuery, signal?: AbortSignal): Promise<RunPage> {
@@ -148,6 +153,12 @@ export class Source {
       total: numberOf(reply, 'x-total'),
       lastSeq: numberOf(reply, 'x-last-seq'),
     };
+  }
+
+  /** All events of a run as a file of this media type. */
+  async export(runId: string, type: string, signal?: AbortSignal): Promise<Blob> {
+    const reply = await this.raw({ method: 'GET', path: `${API}/runs/${runId}/events`, headers: { accept: type }, signal });
+    return new Blob([await reply.bytes()], { type });
   }
 
   /** Some points of the run's clock: `seq` and milliseconds since 1970, both growing. */
@@ -240,8 +251,10 @@ export class Source {
     await this.json('POST', `/flows/${encoded(flow)}/validate`, { form: entered }, signal);
   }
 
-  async launch(flow: string, entered: Record<string, unknown>): Promise<RunRow> {
-    return (await this.json('POST', `/flows/${encoded(flow)}/launch`, { form: entered })) as RunRow;
+  /** Start a run; the same `key` again is the same run, whether or not an answer was seen. */
+  async launch(flow: string, entered: Record<string, unknown>, key?: string): Promise<RunRow> {
+    const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key };
+    return (await this.json('POST', `/flows/${encoded(flow)}/launch`, { form: entered }, undefined, headers)) as RunRow;
   }
 
   // -- below
@@ -266,8 +279,10 @@ export class Source {
     return reply;
   }
 
-  async json(method: Request['method'], path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
-    const headers: Record<string, string> = { accept: 'application/json' };
+  async json(
+    method: Request['method'], path: string, body?: unknown, signal?: AbortSignal, more: Record<string, string> = {},
+  ): Promise<unknown> {
+    const headers: Record<string, string> = { accept: 'application/json', ...more };
     const request: Request = { method, path: API + path, headers, signal };
     if (body !== undefined) {
       headers['content-type'] = 'application/json';

@@ -106,6 +106,19 @@ describe('failover', () => {
     expect([first.asked.length, second.asked.length]).toEqual([1, 2]);
   });
 
+  it('asks again by a better way what has no answer yet, and gives up on the first', async () => {
+    let given: AbortSignal | undefined;
+    const busy = new Scripted((request) => {
+      given = request.signal;
+      return new Promise(() => undefined);
+    });
+    const ways = new Failover([busy]);
+    const answer = ways.send({ method: 'GET', path: '/' });
+    ways.prefer(new Scripted(() => reply(200, 'ok')));
+    expect((await answer).status).toBe(200);
+    expect(given?.aborted).toBe(true);
+  });
+
   it('never repeats what acts: it may have happened', async () => {
     const second = new Scripted(() => reply(200, 'ok'));
     const ways = new Failover([new Scripted(() => Promise.reject(new Unreachable('down'))), second]);

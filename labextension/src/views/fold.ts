@@ -13,6 +13,8 @@ export interface Bar {
   value: number;
   total: number | null;
   label: string | null;
+  /** What it was when it was heard of first. */
+  first: number;
   /** When it was heard of first and last, ms. */
   since: number;
   ts: number;
@@ -25,6 +27,8 @@ export interface Piece {
   kind: 'result' | 'action' | 'final';
   agent: string | null;
   payload: string | null;
+  /** How many before this one are in the log but not here: the overview of a long run leaves some out. */
+  missing?: number;
 }
 
 export interface Span {
@@ -119,6 +123,8 @@ export interface RunState {
   /** Time of the last event, ms. */
   lastTs: number | null;
   gaps: Gap[];
+  /** Whether the events of before were counted: `gaps` is all there is to tell. */
+  checked: boolean;
   /** Runs that this one has started. */
   children: number;
   /** Characters of payloads held in `pieces`, and how many pieces were let go from the front. */
@@ -132,12 +138,15 @@ export function emptyState(): RunState {
     started: null, running: null, ended: null,
     bars: new Map(), pieces: [], spans: new Map(), metrics: new Map(), agents: new Map(), files: new Map(),
     locks: new Map(), answers: [], failures: [],
-    lines: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], children: 0, held: 0, letGo: 0,
+    lines: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], checked: false, children: 0, held: 0, letGo: 0,
   };
 }
 
 /** What a console shows. */
 export const CONSOLE: readonly Kind[] = ['stdout', 'stderr', 'debug', 'log'];
+
+/** What a flow shows. */
+export const PIECES: readonly Kind[] = ['result', 'action', 'final'];
 
 export function ended(state: RunState): boolean {
   return TERMINAL.includes(state.status);
@@ -300,9 +309,9 @@ function progress(state: RunState, table: EventTable, row: number, key: string):
   const data = objectOf(payload);
   const value = number(data['value']);
   if (value === null) return;
-  const since = state.bars.get(key)?.since ?? ts;
+  const { since, first } = state.bars.get(key) ?? { since: ts, first: value };
   const total = number(data['total']);
-  state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), since, ts });
+  state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), first, since, ts });
   if (state.bars.size > MAX_BARS) drop(state.bars, (bar) => bar.name !== null && bar.total !== null && bar.value >= bar.total);
 }
 

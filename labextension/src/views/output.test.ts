@@ -5,7 +5,7 @@ import type { Reply, Request } from '../sources/transport.ts';
 // what kodosumi_lab.events.encode made of Polars and pandas frames
 import bundles from './_bundles.json' with { type: 'json' };
 import { until } from './_testing.ts';
-import { csv, gridOfArrow } from './grid.ts';
+import { csv, gridOfArrow } from './output/grid.ts';
 import { showBundle } from './output.ts';
 
 let place: HTMLElement;

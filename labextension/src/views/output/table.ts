@@ -1,10 +1,10 @@
 // A grid, a page of rows at a time: sorted by its heads, downloaded as CSV. Its controls stand above
 // the rows and columns never get narrower, so that nothing moves under the pointer.
 
-import { fill, h, setText } from './dom.ts';
-import { count, plural } from './format.ts';
+import { fill, h, setText } from '../dom.ts';
+import { count, plural } from '../format.ts';
 import { type Grid, type GridColumn, csv, sorted } from './grid.ts';
-import { download } from './host.ts';
+import { download } from '../host.ts';
 
 const SIZES = [10, 25, 100];
 /** Tables up to this many rows are shown whole. */

@@ -1,0 +1,1 @@
+"""What a notebook shows: one anywidget for each view, and the way from it to the log."""
