@@ -142,5 +142,7 @@ button {{ width: 100%; margin-top: 14px; padding: 9px; font: inherit; font-weigh
 .told {{ color: var(--bad); margin: 0 0 12px }} .hint {{ opacity: .8; font-size: 13px; margin: 16px 0 0 }}
 code {{ overflow-wrap: anywhere }}
 </style></head><body><main><h1>{mark} Kodosumi Lab</h1>{told}{body}</main>
-<script>const b = document.getElementById('base'); if (b) b.value = location.pathname.replace(/[^/]*$/, '');</script>
+<script>const b = document.getElementById('base'); if (b) b.value = location.pathname.replace(/[^/]*$/, '');
+const dark = localStorage.getItem('kodosumi-lab-theme') ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : '');
+document.cookie = `kodosumi-lab-theme=${{dark || 'light'}}; max-age=31536000; samesite=lax`;</script>
 </body></html>"""

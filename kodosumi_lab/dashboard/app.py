@@ -45,6 +45,8 @@ _WAITING = Question(
     "pl.List(pl.Struct({'lid': pl.String()}))).list.len().sum()))",
 )
 
+# The views that notebooks share take their type from JupyterLab's variables.
+_ROOT = "#loader { background: none } :root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px; }"
 _NAV = """
 nav { display: flex; flex-direction: column; gap: 2px; padding: 10px 8px; }
 nav a { display: flex; align-items: center; gap: 12px; padding: 9px 12px; border-radius: 8px; color: var(--fg); }
@@ -56,7 +58,7 @@ nav b { margin-inline-start: auto; min-width: 22px; padding: 0 7px; border-radiu
   line-height: 20px; background: light-dark(#c0273a, #ff8a94); color: light-dark(#fff, #2b0a0e); }
 """
 _WHO = """
-:host { color: inherit; } form, .who { display: flex; gap: 12px; align-items: center; margin: 0; white-space: nowrap; }
+:host { color: inherit; } .who { justify-content: flex-end; } form, .who { display: flex; gap: 12px; align-items: center; margin: 0; white-space: nowrap; }
 .who span { overflow: hidden; text-overflow: ellipsis; max-width: 28ch; }
 button { font: inherit; font-size: 13px; color: inherit; background: none; border: 1px solid currentColor; border-radius: 6px;
   padding: 3px 10px; cursor: pointer; opacity: .9; }
@@ -93,7 +95,8 @@ class Board:
         self._views: dict[str, View] = {}
         self._wanted, self._showing = False, False
         self._nav = html(css=_NAV)
-        self._notice = html(visible=False, margin=(0, 0, 12, 0))
+        self._notice = html(margin=(0, 0, 12, 0))
+        self._say_away()
         self._body = pn.Column(sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
         self._shell = Shell(query=self.state.query, dark=dark, keys=keys, width=0, height=0, margin=0)
@@ -102,12 +105,13 @@ class Board:
             favicon="data:image/svg+xml," + quote(ICON),
             logo="data:image/svg+xml," + quote(ICON.replace("#2f7fd6", "#ffffff")),
             site_url="?page=flows",
-            header=[pmui.Row(html(self._who(), css=_WHO, sizing_mode=None), self._shell, align="center")],
+            header=[html(self._who(), css=_WHO, align="center"), self._shell],
             sidebar=[self._nav],
             sidebar_width=208,
             sidebar_resizable=False,
             main=[pn.Column(self._notice, self._body, sizing_mode="stretch_width", margin=(20, 24), max_width=1680)],
             busy_indicator=None,
+            raw_css=[_ROOT],
             theme="dark" if dark else "default",
         )
         self._bind()
@@ -196,6 +200,9 @@ class Board:
         number = int(waiting["n"][0] or 0)
         self._shell.waiting = number
         self._draw_nav(number)
+        self._say_away()
+
+    def _say_away(self) -> None:
         away = self.hub.pulse.away
         self._tell(f"History only: {away}." if away else "", "warning")
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp, Message, Scope
 
+    from kodosumi_lab.api.identity import User
+
 __all__ = ["Channel", "Post"]
 
 logger = logging.getLogger(__name__)
@@ -131,6 +133,12 @@ def _application(root: Path) -> FastAPI:
     return create_app(log_dir=root, identity=LocalUser(), cluster=OwnCluster(root), mcp=False)
 
 
+def _as(app: ASGIApp, user: User) -> ASGIApp:
+    from kodosumi_lab.api.guard import As
+
+    return As(app, user)
+
+
 # -- one widget -------------------------------------------------------------------------
 
 
@@ -143,10 +151,12 @@ class Channel:
         Directory of the log that it is about.
     post
         Sends a message to the browser; called in the bridge's thread.
+    user
+        In whose name requests are made; the person's whose process this is by default.
     """
 
-    def __init__(self, root: Path, post: Post) -> None:
-        self._root, self._post = root, post
+    def __init__(self, root: Path, post: Post, user: User | None = None) -> None:
+        self._root, self._post, self._user = root, post, user
         self._tasks: OrderedDict[Any, tuple[str, asyncio.Task[None]]] = OrderedDict()
         self._seen: OrderedDict[Any, None] = OrderedDict()
         self._closed = False
@@ -212,6 +222,8 @@ class Channel:
         try:
             async with _told_to_wait(lambda: None if reply.begun else self._send({"t": "wait", "id": key}, [])):
                 app = await _bridge.app(self._root)
+                if self._user is not None:
+                    app = _as(app, self._user)
                 await app(_scope(content), _receiver(body), reply.send)
         except Exception as error:
             logger.exception("a widget's request failed: %s %s", content.get("method"), content.get("path"))

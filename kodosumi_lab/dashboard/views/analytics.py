@@ -62,7 +62,7 @@ class Page(View):
             pn.FlexBox(*cards, gap="12px", sizing_mode="stretch_width", margin=(12, 0, 0, 0)), by,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
-        self._place = pn.Column(sizing_mode="stretch_width", margin=(12, 0, 0, 0))
+        self._place = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=(12, 0, 0, 0))
         self.pane = pn.Column(self._top, self._place, self._sheet.pane, sizing_mode="stretch_width", margin=0)
 
     def _card(self, name: str, title: str, legend: str) -> pn.Column:
@@ -78,7 +78,7 @@ class Page(View):
         )  # fmt: skip
 
     def _code(self, name: str) -> pmui.IconButton:
-        button = pmui.IconButton(icon="code", description="Numbers, and the Polars code that gives them", size="small")
+        button = pmui.IconButton(icon="code", description="Numbers, and the Polars code that gives them", size="small", margin=0)
 
         async def show(_: Any) -> None:
             if name in self._asked:
@@ -270,17 +270,18 @@ class Filters:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        many: dict[str, Any] = {"size": "small", "margin": 0, "width": 190, "searchable": True}
+        box: dict[str, Any] = {"margin": 0, "sizing_mode": "stretch_width", "styles": {"flex": "1 1 150px", "max-width": "260px"}}
+        many: dict[str, Any] = {**box, "searchable": True}
         self._status = pmui.MultiChoice(label="Status", options=list(STATUSES), **many)
         self._flow = pmui.MultiChoice(label="Flow", **many)
         self._user = pmui.MultiChoice(label="User", **many)
         self._last = pmui.Select(
-            label="Time", options={text: name for name, text in _SPANS.items()}, size="small", margin=0, width=190
+            label="Time", options={text: name for name, text in _SPANS.items()}, margin=0, width=190
         )
-        self._search = pmui.TextInput(label="Search", placeholder="Search in runs", size="small", margin=0, width=190)
+        self._search = pmui.TextInput(label="Search", placeholder="Search in runs", **box)
         self._reset = pmui.Button(label="Reset", variant="outlined", size="small", margin=0, visible=False)
         self._range = html(sizing_mode=None, align="center", visible=False)
-        self.by = pmui.Select(label="by", options=list(SPLITS), size="small", width=130, margin=0)
+        self.by = pmui.Select(label="by", options=list(SPLITS), width=130, margin=0)
         for widget, name in (
             (self._status, "status"), (self._flow, "flow"), (self._user, "user"), (self._search, "search"),
             (self._last, "last"), (self.by, "by"),

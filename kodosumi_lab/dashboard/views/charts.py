@@ -1,5 +1,7 @@
-"""Charts over time: a frame in, a figure out. They share one axis of time, and a stretch that is marked on one of them
-is what all of them are narrowed to."""
+"""Charts over time: a frame in, a figure out.
+
+They share one axis of time, and a stretch that is marked on one of them is what all of them are narrowed to.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +42,10 @@ let v = tick; let i = 0; const u = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 while (v >= 1024 && i < 4) { v /= 1024; i += 1; }
 return +v.toPrecision(3) + ' ' + u[i];
 """
-_TIMES = DatetimeTickFormatter(
-    minutes="%H:%M", hourmin="%H:%M", hours="%H:%M", days="%d %b", months="%b %Y", years="%Y", minsec="%H:%M:%S",
-    seconds="%H:%M:%S",
-)  # fmt: skip
+_TIMES = {
+    "seconds": "%H:%M:%S", "minsec": "%H:%M:%S", "minutes": "%H:%M", "hourmin": "%H:%M", "hours": "%H:%M",
+    "days": "%d %b", "months": "%b %Y", "years": "%Y",
+}  # fmt: skip
 
 
 class TimeAxis:
@@ -110,7 +112,7 @@ def _blank(axis: TimeAxis, unit: str) -> figure:
         height=_HEIGHT, sizing_mode="stretch_width", x_axis_type="datetime", x_range=axis.range, tools=[tool],
         toolbar_location=None, active_drag=tool, output_backend="canvas", min_border_left=46, min_border_right=12,
     )  # fmt: skip
-    plot.xaxis.formatter = _TIMES.clone() if hasattr(_TIMES, "clone") else _TIMES
+    plot.xaxis.formatter = DatetimeTickFormatter(**_TIMES)
     plot.xgrid.grid_line_color = None
     plot.ygrid.grid_line_alpha = 0.35
     plot.axis.axis_line_alpha = 0.3
@@ -189,9 +191,12 @@ class Lines(Chart):
         for one in series:
             more: dict[str, Any] = {"y_range_name": "right"} if one.right else {}
             given: dict[str, Any] = {"x": "at", "y": one.column, "source": self._source, "color": one.colour, **more}
-            drawn.append(self.figure.line(line_width=2, **given))
+            line = self.figure.line(line_width=2, **given)
             dots = self.figure.scatter(size=5, line_color=None, **given)
             dots.nonselection_glyph = dots.selection_glyph = None
+            drawn.append(line)
+            scale = self.figure.extra_y_ranges["right"] if one.right else self.figure.y_range
+            scale.renderers = [*(scale.renderers if isinstance(scale.renderers, list) else []), line]
         told = [("from", "@low{%F %H:%M}"), *((one.label, f"@{{{one.column}_told}}") for one in series)]
         hover = HoverTool(tooltips=told, formatters={"@low": "datetime"}, renderers=[drawn[0]], mode="vline")
         self.figure.add_tools(hover)
@@ -200,15 +205,13 @@ class Lines(Chart):
     def _second(self, unit: str) -> None:
         from bokeh.models import DataRange1d, LinearAxis
 
-        self.figure.extra_y_ranges = {"right": DataRange1d(start=0, only_visible=True)}
+        self.figure.extra_y_ranges = {"right": DataRange1d(start=0)}
         axis = LinearAxis(
             y_range_name="right", formatter=_formatter(unit), major_label_text_font_size="11px", axis_line_alpha=0.3,
             major_tick_line_alpha=0.3, minor_tick_line_color=None,
         )  # fmt: skip
         axis.ticker.desired_num_ticks = 4
         self.figure.add_layout(axis, "right")
-        mine = [one for one in self._series if one.right]
-        self._ranged = mine
 
     def draw(self, frame: pl.DataFrame, width_s: float) -> None:
         """Columns ``at`` and those of the series."""

@@ -62,7 +62,7 @@ class Console:
             sizing_mode="stretch_width", margin=0, sx={"& textarea": {"fontFamily": "monospace", "fontSize": "13px"}},
         )  # fmt: skip
         self._run = pmui.Button(label="Run", variant="contained", icon="play_arrow", margin=0)
-        self._example = pmui.Select(label="Example", options=["", *_EXAMPLES], size="small", width=230, margin=0)
+        self._example = pmui.Select(label="Example", options=["", *_EXAMPLES], width=230, margin=0)
         self._told = html(min_height=24)
         self._table = html()
         self._pages = pmui.Pagination(count=1, value=0, visible=False, margin=(8, 0))

@@ -1,6 +1,7 @@
 // What a page of the dashboard needs of its browser: the address, the title, keys, links without a reload, the theme.
 
 import { fill, h } from './dom.ts';
+import { OPEN_RUN } from './host.ts';
 
 export interface ShellOptions {
   /** The address of what is looked at, from its question mark on. */
@@ -90,6 +91,12 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
     { signal },
   );
 
+  document.addEventListener(
+    OPEN_RUN,
+    (event) => go(`?page=run&run=${encodeURIComponent((event as CustomEvent<string>).detail)}`),
+    { signal },
+  );
+
   window.addEventListener(
     'popstate',
     () => {
@@ -123,16 +130,15 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
       mark(waiting > 0);
     },
     theme(dark) {
-      document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
-      document.documentElement.style.colorScheme = dark ? 'dark' : 'light';
-      tellServer(dark);
       if (chosenDark === null) {
-        // as the server thought: it may not have known
         chosenDark = dark;
-        if (wanted() !== dark) host.dark(wanted());
+        paint(dark);
+        // the server did not know; Panel's parts, which come one by one, would not all follow a change at this moment
+        if (wanted() !== dark) comeAgain(wanted());
         return;
       }
       chosenDark = dark;
+      paint(dark);
       keep(dark === system.matches ? null : dark ? 'dark' : 'light');
     },
   };
@@ -179,6 +185,19 @@ function keep(theme: 'dark' | 'light' | null): void {
   } catch {
     return; // a browser that keeps nothing shows what its system says
   }
+}
+
+function paint(dark: boolean): void {
+  document.documentElement.dataset['theme'] = dark ? 'dark' : 'light';
+  document.documentElement.style.colorScheme = dark ? 'dark' : 'light';
+  tellServer(dark);
+}
+
+/** Load the page anew as it is wanted; once, should the browser keep no cookie. */
+function comeAgain(dark: boolean): void {
+  tellServer(dark);
+  if (!document.cookie.includes(`${THEME}=${dark ? 'dark' : 'light'}`)) return;
+  location.reload();
 }
 
 /** Also as a cookie, so that the next page is served as it will be shown. */

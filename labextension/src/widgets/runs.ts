@@ -5,7 +5,7 @@ import type { RunQuery } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import { RUNS_CSS, mountRuns } from '../views/runs.ts';
 import { root } from '../views/theme.ts';
-import { type Model, widget } from './_widget.ts';
+import { hostOf, type Model, widget } from './_widget.ts';
 
 export default widget((model, el, source, signal) => {
   const query = shared<RunQuery>(model, 'query', {}, signal);
@@ -14,7 +14,7 @@ export default widget((model, el, source, signal) => {
     model.set('compared', ids);
     model.save_changes();
   };
-  mountRuns(root(el, RUNS_CSS, signal), source, { query, selected, compare }, signal, {});
+  mountRuns(root(el, RUNS_CSS, signal), source, { query, selected, compare }, signal, hostOf(model));
 });
 
 /** A trait as a value of the view; each follows the other. */

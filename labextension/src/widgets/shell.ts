@@ -16,8 +16,8 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
     dark: (is) => told('dark', is),
   });
   const follow = (name: string, show: () => void): void => {
-    show();
     model.on(`change:${name}`, show);
+    show(); // which may well change it
     signal.addEventListener('abort', () => model.off(`change:${name}`, show), { once: true });
   };
   const title = (): void => shell.title(model.get('title') as string, model.get('waiting') as number);
