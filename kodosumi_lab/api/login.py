@@ -143,6 +143,7 @@ button {{ width: 100%; margin-top: 14px; padding: 9px; font: inherit; font-weigh
 code {{ overflow-wrap: anywhere }}
 </style></head><body><main><h1>{mark} Kodosumi Lab</h1>{told}{body}</main>
 <script>const b = document.getElementById('base'); if (b) b.value = location.pathname.replace(/[^/]*$/, '');
-const dark = localStorage.getItem('kodosumi-lab-theme') ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : '');
+const system = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : '';
+const dark = localStorage.getItem('kodosumi-lab-theme') ?? system;
 document.cookie = `kodosumi-lab-theme=${{dark || 'light'}}; max-age=31536000; samesite=lax`;</script>
 </body></html>"""

@@ -52,15 +52,19 @@ nav { display: flex; flex-direction: column; gap: 2px; padding: 10px 8px; }
 nav a { display: flex; align-items: center; gap: 12px; padding: 9px 12px; border-radius: 8px; color: var(--fg); }
 nav a:hover { background: var(--tint); text-decoration: none; }
 nav a[aria-current=page] { background: color-mix(in srgb, var(--accent) 16%, var(--bg)); font-weight: 650; }
-nav svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round;
+nav svg { width: 20px; height: 20px; flex: none; fill: none; stroke: currentColor; stroke-width: 1.8;
+  stroke-linecap: round;
   stroke-linejoin: round; }
-nav b { margin-inline-start: auto; min-width: 22px; padding: 0 7px; border-radius: 11px; text-align: center; font-size: 12px;
+nav b { margin-inline-start: auto; min-width: 22px; padding: 0 7px; border-radius: 11px; text-align: center;
+  font-size: 12px;
   line-height: 20px; background: light-dark(#c0273a, #ff8a94); color: light-dark(#fff, #2b0a0e); }
 """
 _WHO = """
-:host { color: inherit; } .who { justify-content: flex-end; } form, .who { display: flex; gap: 12px; align-items: center; margin: 0; white-space: nowrap; }
+:host { color: inherit; } .who { justify-content: flex-end; } form, .who { display: flex; gap: 12px;
+  align-items: center; margin: 0; white-space: nowrap; }
 .who span { overflow: hidden; text-overflow: ellipsis; max-width: 28ch; }
-button { font: inherit; font-size: 13px; color: inherit; background: none; border: 1px solid currentColor; border-radius: 6px;
+button { font: inherit; font-size: 13px; color: inherit; background: none; border: 1px solid currentColor;
+  border-radius: 6px;
   padding: 3px 10px; cursor: pointer; opacity: .9; }
 @media (max-width: 599px) { .who span { display: none; } }
 """
@@ -88,7 +92,7 @@ class Board:
 
     def __init__(self, hub: Hub, user: User, *, api: str = "", dark: bool = False) -> None:
         self.hub, self.user = hub, user
-        self.state = State()  # type: ignore[no-untyped-call]
+        self.state = State()
         location = pn.state.location
         wrong = self.state.read(location.search if location is not None else "")
         self.desk = Desk(self.state, hub.access(user), hub.pulse, api)
@@ -97,10 +101,10 @@ class Board:
         self._nav = html(css=_NAV)
         self._notice = html(margin=(0, 0, 12, 0))
         self._say_away()
-        self._body = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
         self._shell = Shell(query=self.state.query, dark=dark, keys=keys, width=0, height=0, margin=0)
-        self.page = pmui.Page(
+        self.page: Any = pmui.Page(  # type: ignore[attr-defined] # it makes its names known at run time
             title="Kodosumi Lab",
             favicon="data:image/svg+xml," + quote(ICON),
             logo="data:image/svg+xml," + quote(ICON.replace("#2f7fd6", "#ffffff")),
@@ -115,8 +119,8 @@ class Board:
             theme="dark" if dark else "default",
         )
         self._bind()
-        for reason in wrong:
-            pn.state.onload(lambda reason=reason: self.desk.tell(reason, "warning"))
+        if wrong:
+            pn.state.onload(lambda: self.desk.tell("; ".join(wrong), "warning"))
 
     # -- binding ----------------------------------------------------------------------
 
@@ -132,10 +136,9 @@ class Board:
 
     def _begin(self) -> None:
         self._ask()
-        doc = self.desk.doc
-        if doc is None or not doc.session_context:
+        if self.desk.doc is None or not self.desk.doc.session_context:
             return
-        stop = self.hub.pulse.listen(lambda: doc.add_next_tick_callback(self._ask))
+        stop = self.hub.pulse.listen(lambda: self.desk.locked(self._ask))
         pn.state.on_session_destroyed(lambda *_: stop())
         # times are told as "3 minutes ago", and nothing else may happen for long
         pn.state.add_periodic_callback(self._ask, period=30_000)

@@ -43,9 +43,10 @@ class Dashboard:
         self.carrier: Any = None
         self._hub: Hub | None = None
         self._key = secrets.token_hex(32)
-        if pn.config.cookie_secret is None:
-            pn.config.cookie_secret = self._key
-        self._cookie_key = pn.config.cookie_secret
+        config: Any = pn.config
+        if config.cookie_secret is None:
+            config.cookie_secret = self._key
+        self._cookie_key = config.cookie_secret
         self._app = add_applications(
             {"/": self._page}, title="Kodosumi Lab", secret_key=self._key.encode(), sign_sessions=True
         ).app

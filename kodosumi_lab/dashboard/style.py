@@ -37,23 +37,29 @@ pre { margin: 8px 0; padding: 10px 12px; background: var(--tint); border: 1px so
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 10px; margin: 0; }
 .tile { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; min-width: 0; }
 .tile dt { color: var(--soft); font-size: 12px; }
-.tile dd { margin: 2px 0 0; font-size: 21px; font-weight: 650; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.tile dd { margin: 2px 0 0; font-size: 21px; font-weight: 650; font-variant-numeric: tabular-nums;
+  overflow-wrap: anywhere; }
 .scroll { overflow: auto; max-height: 560px; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-th { position: sticky; top: 0; background: var(--bg); text-align: start; font-weight: 600; font-size: 12px; color: var(--soft);
+th { position: sticky; top: 0; background: var(--bg); text-align: start; font-weight: 600; font-size: 12px;
+  color: var(--soft);
   border-bottom: 1px solid var(--line); white-space: nowrap; z-index: 1; }
 th, td { padding: 7px 12px; vertical-align: top; }
-td { border-bottom: 1px solid color-mix(in srgb, var(--line) 60%, var(--bg)); max-width: 46ch; overflow-wrap: anywhere; }
+td { border-bottom: 1px solid color-mix(in srgb, var(--line) 60%, var(--bg)); max-width: 46ch;
+  overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; } tbody tr:hover td { background: var(--tint); }
 .number { text-align: end; white-space: nowrap; } time { white-space: nowrap; }
-.empty { text-align: center; padding: 40px 20px; border: 1px dashed var(--line); border-radius: 10px; color: var(--soft); }
+.empty { text-align: center; padding: 40px 20px; border: 1px dashed var(--line); border-radius: 10px;
+  color: var(--soft); }
 .empty h3 { color: var(--fg); } .empty pre { display: inline-block; max-width: 100%; }
-.notice { border-radius: 8px; padding: 9px 14px; border: 1px solid var(--line); border-inline-start: 4px solid var(--accent);
+.notice { border-radius: 8px; padding: 9px 14px; border: 1px solid var(--line);
+  border-inline-start: 4px solid var(--accent);
   background: var(--tint); overflow-wrap: anywhere; white-space: pre-wrap; }
 .notice[data-kind=warning] { border-inline-start-color: var(--warn); }
 .notice[data-kind=error] { border-inline-start-color: var(--bad); }
-.status { display: inline-flex; align-items: center; gap: 6px; font-weight: 600; white-space: nowrap; color: var(--idle); }
+.status { display: inline-flex; align-items: center; gap: 6px; font-weight: 600; white-space: nowrap;
+  color: var(--idle); }
 .status::before { content: ''; width: 8px; height: 8px; border-radius: 50%; background: currentColor; flex: none; }
 .status:is([data-status=finished], [data-status=ok], [data-status=RUNNING], [data-status=alive]) { color: var(--ok); }
 .status:is([data-status=running], [data-status=DEPLOYING]) { color: var(--accent); }
@@ -68,6 +74,10 @@ tr:last-child td { border-bottom: 0; } tbody tr:hover td { background: var(--tin
 .row { display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; }
 .key { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; }
 .key dt { color: var(--soft); } .key dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 599px) { .key { grid-template-columns: 1fr; } .key dd { margin-bottom: 6px; } th, td { padding: 6px 8px; }
+.tabs { display: flex; flex-wrap: wrap; gap: 4px; border-bottom: 1px solid var(--line); margin-top: 12px; }
+.tabs a { padding: 7px 14px; color: var(--soft); border-bottom: 2px solid transparent; }
+.tabs a[aria-current=page] { color: var(--fg); border-bottom-color: var(--accent); font-weight: 600; }
+@media (max-width: 599px) { .key { grid-template-columns: 1fr; } .key dd { margin-bottom: 6px; }
+  th, td { padding: 6px 8px; }
   .tiles { grid-template-columns: repeat(2, 1fr); } }
 """

@@ -1,8 +1,8 @@
 """The views that notebooks and the dashboard share: the same modules, held by Panel instead of a notebook.
 
-Where the gateway is beside the dashboard they ask it over HTTP, with the browser's cookie. Under a plain ``panel serve``
-they ask over Panel's own websocket, and the bridge that answers a notebook's widgets answers them, in the session's
-user's name.
+Where the gateway is beside the dashboard they ask it over HTTP, with the browser's cookie. Under a plain
+``panel serve`` they ask over Panel's own websocket, and the bridge that answers a notebook's widgets answers
+them, in the name of the session's user.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ class Widget(pn.custom.AnyWidgetComponent):
     _react_version = "18.3.1"
 
     __abstract = True
-
-    _esm: Any
 
 
 class Shell(Widget):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = [
-    "absolute", "ago", "count", "duration", "empty", "esc", "link", "notice", "share", "size", "status", "table", "tiles",
-    "when",
+    "absolute", "ago", "count", "duration", "empty", "esc", "link", "notice", "share", "size", "status", "table",
+    "tiles", "when",
 ]  # fmt: skip
 
 _STEPS = ((60, 1, "second"), (3600, 60, "minute"), (86_400, 3600, "hour"), (30 * 86_400, 86_400, "day"),

@@ -14,7 +14,7 @@ from kodosumi_lab.api.listing import Listing
 from kodosumi_lab.dashboard.numbers import EVERY, Question, every, questions, totals
 from kodosumi_lab.dashboard.state import SPLITS, State
 from kodosumi_lab.dashboard.style import STATUS_COLOURS
-from kodosumi_lab.dashboard.views.base import Desk, View, heading, html, task
+from kodosumi_lab.dashboard.views.base import Desk, View, heading, html, tabs, task
 from kodosumi_lab.dashboard.views.charts import Chart, Lines, Series, Stack, TimeAxis
 from kodosumi_lab.dashboard.views.sheet import Sheet
 from kodosumi_lab.dashboard.views.sql import Console
@@ -27,11 +27,10 @@ _SPANS = {"1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", "30d":
           "all": "since the beginning"}  # fmt: skip
 _LEGEND = """
 .legend { display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 12px; color: var(--soft); min-height: 18px; }
-.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-inline-end: 5px; vertical-align: -1px; }
-.tabs { display: flex; gap: 4px; border-bottom: 1px solid var(--line); margin-top: 12px; }
-.tabs a { padding: 7px 14px; color: var(--soft); border-bottom: 2px solid transparent; }
-.tabs a[aria-current=page] { color: var(--fg); border-bottom-color: var(--accent); font-weight: 600; }
-.by td:first-child { min-width: 180px; } .by .bar { max-width: 260px; display: flex; } .by .bar i.bad { background: var(--bad); }
+.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-inline-end: 5px;
+  vertical-align: -1px; }
+.by td:first-child { min-width: 180px; } .by .bar { max-width: 260px; display: flex; }
+  .by .bar i.bad { background: var(--bad); }
 """
 
 
@@ -78,7 +77,9 @@ class Page(View):
         )  # fmt: skip
 
     def _code(self, name: str) -> pmui.IconButton:
-        button = pmui.IconButton(icon="code", description="Numbers, and the Polars code that gives them", size="small", margin=0)
+        button = pmui.IconButton(
+            icon="code", description="Numbers, and the Polars code that gives them", size="small", margin=0
+        )
 
         async def show(_: Any) -> None:
             if name in self._asked:
@@ -96,11 +97,8 @@ class Page(View):
         """Ask for the numbers, and draw them."""
         state = self.desk.state
         is_sql = state.tab == "sql"
-        tabs = "".join(
-            f'<a href="{esc(_tab(state, name))}"{" aria-current=page" if (name == "sql") == is_sql else ""}>{label}</a>'
-            for name, label in (("", "Charts"), ("sql", "SQL"))
-        )
-        self._top.object = heading("Analytics") + f'<nav class="tabs" aria-label="Analytics">{tabs}</nav>'
+        links = [(_tab(state, ""), "Charts", not is_sql), (_tab(state, "sql"), "SQL", is_sql)]
+        self._top.object = heading("Analytics") + tabs("Analytics", links)
         wanted = self._console.pane if is_sql else self._numbers
         if list(self._place) != [wanted]:
             self._place.objects = [wanted]
@@ -149,17 +147,11 @@ class Page(View):
             ]
         )
         told = ""
-        if not whole["runs"]:
-            narrowed = asked != Listing(sort=asked.sort)
-            told = (
-                empty("No run fits", "Take a filter away, or look at a longer time.")
-                if narrowed
-                else empty(
-                    "No runs yet",
-                    "Numbers are here once something has run. Start with a flow:",
-                    "kodosumi-lab run examples.flows.primes:prime_gaps",
-                )  # fmt: skip
-            )
+        if not whole["runs"] and asked != Listing(sort=asked.sort):
+            told = empty("No run fits", "Take a filter away, or look at a longer time.")
+        elif not whole["runs"]:
+            first = "Numbers are here once something has run. Launch a flow, here or from a terminal:"
+            told = empty("No runs yet", first, "kodosumi-lab run examples.flows.primes:prime_gaps")
         self._nothing.param.update(object=told, visible=bool(told))
 
 
@@ -196,7 +188,7 @@ _TITLES = {
 
 def _charts(axis: TimeAxis) -> dict[str, Chart]:
     return {
-        "runs": Stack(axis, "runs"),
+        "runs": Stack(axis),
         "failures": Lines(axis, [Series("share", "failed", _RED)], "share"),
         "durations": Lines(axis, [Series("p50", "p50", _BLUE), Series("p95", "p95", _ORANGE)], "s"),
         "waits": Lines(
@@ -228,17 +220,18 @@ def _by_table(frame: pl.DataFrame, state: State) -> str:
         return f'<p class="muted">{what}</p>'
     of_runs = "p50" in frame.columns
     measure = "runs" if of_runs else "events"
-    most = max(1, frame[measure].max() or 1)  # type: ignore[type-var, operator]
+    most = max([1, *frame[measure].to_list()])
     rows = []
     for row in frame.iter_rows(named=True):
         name = row["name"] or "(none)"
         label = esc(name)
         if state.by in _NARROWS:
-            other = State()  # type: ignore[no-untyped-call]
+            other = State()
             other.read(state.query)
             other.narrow(state.by, name)
             chosen = name in getattr(state, state.by)
-            label = f'<a href="{esc(other.query)}"{" aria-current=true" if chosen else ""}>{label}{" ×" if chosen else ""}</a>'
+            more = (" aria-current=true", " ×") if chosen else ("", "")
+            label = f'<a href="{esc(other.query)}"{more[0]}>{label}{more[1]}</a>'
         bad = row["failed"] if of_runs else 0
         bar = (
             f'<div class="bar"><i style="width:{100 * (row[measure] - bad) / most:.1f}%"></i>'
@@ -270,7 +263,11 @@ class Filters:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        box: dict[str, Any] = {"margin": 0, "sizing_mode": "stretch_width", "styles": {"flex": "1 1 150px", "max-width": "260px"}}
+        box: dict[str, Any] = {
+            "margin": 0,
+            "sizing_mode": "stretch_width",
+            "styles": {"flex": "1 1 150px", "max-width": "260px"},
+        }
         many: dict[str, Any] = {**box, "searchable": True}
         self._status = pmui.MultiChoice(label="Status", options=list(STATUSES), **many)
         self._flow = pmui.MultiChoice(label="Flow", **many)
@@ -321,6 +318,6 @@ class Filters:
         marked = state.since is not None or state.until is not None
         told = " – ".join(when.strftime("%d %b %H:%M") if when else "…" for when in (state.since, state.until))
         self._range.param.update(object=f'<span class="tag">{told} UTC</span>', visible=marked)
-        begun = State()  # type: ignore[no-untyped-call]
+        begun = State()
         begun.go("analytics", by=state.by)
         self._reset.visible = state.query != begun.query

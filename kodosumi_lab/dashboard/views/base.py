@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
 from kodosumi_lab.dashboard.access import Access, Problem
 from kodosumi_lab.dashboard.pulse import Pulse
 from kodosumi_lab.dashboard.state import State
 from kodosumi_lab.dashboard.style import CSS
+from kodosumi_lab.dashboard.words import esc
 
-__all__ = ["Desk", "View", "html", "task"]
+__all__ = ["Desk", "View", "heading", "html", "tabs", "task"]
 
 
 class Desk:
@@ -99,10 +99,13 @@ def task(work: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 def heading(title: str, more: str = "") -> str:
     """The title of a page; `more` is text."""
-    from kodosumi_lab.dashboard.words import esc
-
     said = f'<p class="muted" style="margin:4px 0 0">{esc(more)}</p>' if more else ""
     return f"<header><h1>{esc(title)}</h1>{said}</header>"
 
 
-Button = pmui.Button
+def tabs(label: str, links: Iterable[tuple[str, str, bool]]) -> str:
+    """Parts of a page, each with an address: where it is, what it is called, and whether one is there."""
+    shown = "".join(
+        f'<a href="{esc(query)}"{" aria-current=page" if here else ""}>{esc(title)}</a>' for query, title, here in links
+    )
+    return f'<nav class="tabs" aria-label="{esc(label)}">{shown}</nav>'

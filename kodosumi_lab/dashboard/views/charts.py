@@ -13,11 +13,14 @@ from typing import Any
 import polars as pl
 from bokeh.events import SelectionGeometry
 from bokeh.models import (
+    BasicTicker,
     BoxSelectTool,
     ColumnDataSource,
     CustomJSTickFormatter,
+    DataRange1d,
     DatetimeTickFormatter,
     HoverTool,
+    LinearAxis,
     NumeralTickFormatter,
     Range1d,
 )
@@ -42,7 +45,7 @@ let v = tick; let i = 0; const u = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 while (v >= 1024 && i < 4) { v /= 1024; i += 1; }
 return +v.toPrecision(3) + ' ' + u[i];
 """
-_TIMES = {
+_TIMES: dict[str, Any] = {
     "seconds": "%H:%M:%S", "minsec": "%H:%M:%S", "minutes": "%H:%M", "hourmin": "%H:%M", "hours": "%H:%M",
     "days": "%d %b", "months": "%b %Y", "years": "%Y",
 }  # fmt: skip
@@ -68,7 +71,7 @@ class TimeAxis:
     def listen(self, plot: figure) -> None:
         """Take marks on this figure."""
 
-        def mark(event: SelectionGeometry) -> None:
+        def mark(event: Any) -> None:
             geometry = event.geometry
             if event.final and geometry.get("type") == "rect":
                 low, high = (
@@ -109,7 +112,8 @@ class Chart:
 def _blank(axis: TimeAxis, unit: str) -> figure:
     tool = BoxSelectTool(dimensions="width")
     plot = figure(
-        height=_HEIGHT, sizing_mode="stretch_width", x_axis_type="datetime", x_range=axis.range, tools=[tool],
+        height=_HEIGHT, sizing_mode="stretch_width", x_axis_type="datetime", x_range=axis.range,
+        y_range=DataRange1d(start=0), tools=[tool],
         toolbar_location=None, active_drag=tool, output_backend="canvas", min_border_left=46, min_border_right=12,
     )  # fmt: skip
     plot.xaxis.formatter = DatetimeTickFormatter(**_TIMES)
@@ -120,8 +124,7 @@ def _blank(axis: TimeAxis, unit: str) -> figure:
     plot.axis.minor_tick_line_color = None
     plot.axis.major_label_text_font_size = "11px"
     plot.yaxis.formatter = _formatter(unit)
-    plot.yaxis.ticker.desired_num_ticks = 4
-    plot.y_range.start = 0
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
     axis.listen(plot)
     return plot
 
@@ -137,11 +140,10 @@ def _formatter(unit: str) -> Any:
 class Stack(Chart):
     """Runs by status, one bar for each stretch of time."""
 
-    def __init__(self, axis: TimeAxis, label: str) -> None:
+    def __init__(self, axis: TimeAxis) -> None:
         self._columns = list(STATUS_COLOURS)
         self._source = ColumnDataSource({name: [] for name in ("at", "low", "total", "width", *self._columns)})
         self.figure = _blank(axis, "count")
-        self.figure.y_range.name = label
         bars = self.figure.vbar_stack(
             self._columns, x="at", width="width", source=self._source, color=list(STATUS_COLOURS.values()),
             line_color=None,
@@ -195,7 +197,7 @@ class Lines(Chart):
             dots = self.figure.scatter(size=5, line_color=None, **given)
             dots.nonselection_glyph = dots.selection_glyph = None
             drawn.append(line)
-            scale = self.figure.extra_y_ranges["right"] if one.right else self.figure.y_range
+            scale: Any = self.figure.extra_y_ranges["right"] if one.right else self.figure.y_range
             scale.renderers = [*(scale.renderers if isinstance(scale.renderers, list) else []), line]
         told = [("from", "@low{%F %H:%M}"), *((one.label, f"@{{{one.column}_told}}") for one in series)]
         hover = HoverTool(tooltips=told, formatters={"@low": "datetime"}, renderers=[drawn[0]], mode="vline")
@@ -203,14 +205,12 @@ class Lines(Chart):
         self._units: Mapping[str, str] = {one.column: (right_unit or unit) if one.right else unit for one in series}
 
     def _second(self, unit: str) -> None:
-        from bokeh.models import DataRange1d, LinearAxis
-
         self.figure.extra_y_ranges = {"right": DataRange1d(start=0)}
         axis = LinearAxis(
             y_range_name="right", formatter=_formatter(unit), major_label_text_font_size="11px", axis_line_alpha=0.3,
             major_tick_line_alpha=0.3, minor_tick_line_color=None,
         )  # fmt: skip
-        axis.ticker.desired_num_ticks = 4
+        axis.ticker = BasicTicker(desired_num_ticks=4)
         self.figure.add_layout(axis, "right")
 
     def draw(self, frame: pl.DataFrame, width_s: float) -> None:

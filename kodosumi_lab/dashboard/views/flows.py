@@ -81,7 +81,7 @@ class Page(View):
     async def show(self) -> None:
         """The flows that fit, and the one that is chosen."""
         state, access = self.desk.state, self.desk.access
-        if self._search.value_input.strip() != state.search:
+        if (self._search.value_input or "").strip() != state.search:
             self._search.param.update(value=state.search, value_input=state.search)
         found: list[dict[str, Any]] = await access.call("GET", "/flows", search=state.search or None)
         counts = {row["flow"]: row for row in (await access.frame(_COUNTS)).iter_rows(named=True)}
@@ -103,12 +103,12 @@ class Page(View):
         tags = "".join(f'<span class="tag">{esc(tag)}</span>' for tag in flow["tags"])
         told = "never run"
         if counted is not None:
-            failed = f', {share(counted["failed"], counted["ended"])} failed' if counted["failed"] else ""
+            failed = f", {share(counted['failed'], counted['ended'])} failed" if counted["failed"] else ""
             told = f"{count(counted['runs'])} runs{failed}, latest {when(counted['latest'])}"
         stale = f' <span class="status" data-status="stale" title="{esc(flow["reason"])}">stale</span>'
         return (
             f'<a href="{esc(state.link("flows", chosen=flow["name"], search=state.search))}"'
-            f'{" aria-current=true" if flow["name"] == state.chosen else ""}>'
+            f"{' aria-current=true' if flow['name'] == state.chosen else ''}>"
             f"<b>{esc(flow['name'])}</b>{stale if flow['state'] != 'ok' else ''}<p>{esc(flow['summary'])}</p>{tags}"
             f"<small>{told}</small></a>"
         )

@@ -25,7 +25,9 @@ class Page(View):
         super().__init__(desk)
         self._runs = Runs(desk, query=asked_of(desk.state))
         self._runs.param.watch(self._asked, "query")
-        self.pane = pn.Column(html(heading("Runs"), margin=(0, 0, 12, 0)), self._runs, sizing_mode="stretch_width", margin=0)
+        self.pane = pn.Column(
+            html(heading("Runs"), margin=(0, 0, 12, 0)), self._runs, sizing_mode="stretch_width", margin=0
+        )
 
     async def show(self) -> None:
         """Ask for what the address says."""
@@ -38,7 +40,7 @@ class Page(View):
         said = _said(event.new)
         if self.desk.state.page != "runs" or said == asked_of(self.desk.state):
             return
-        other = State()  # type: ignore[no-untyped-call]
+        other = State()
         query = "&".join(f"{name}={value}" for name, value in _as_address(said).items())
         for reason in other.read(f"?page=runs&{query}"):
             self.desk.tell(reason, "warning")

@@ -25,7 +25,8 @@ COPY = (
     "document.execCommand('copy');a.remove();ok()})"
 )
 _CSS = """
-button { font: inherit; color: inherit; background: none; border: 1px solid var(--line); border-radius: 6px; padding: 3px 12px;
+button { font: inherit; color: inherit; background: none; border: 1px solid var(--line); border-radius: 6px;
+  padding: 3px 12px;
   cursor: pointer; }
 """
 
@@ -60,8 +61,9 @@ class Sheet:
         self._frame, self._name = found, question.name
         shown = await asyncio.to_thread(cells, found.head(_ROWS), question.title)
         more = f'<p class="muted">{len(found):,} rows, the first {_ROWS} are shown.</p>' if len(found) > _ROWS else ""
+        copy = f'<button type="button" onclick="{esc(COPY)}">Copy</button>'
         self._text.object = (
-            f'<div class="row"><h2 class="grow">Polars</h2><button type="button" onclick="{esc(COPY)}">Copy</button></div>'
+            f'<div class="row"><h2 class="grow">Polars</h2>{copy}</div>'
             f'<pre><code id="code">{esc(question.script)}</code></pre><h2>Numbers</h2>{more}{shown}'
         )
         self._csv.filename = f"{self._name}.csv"

@@ -46,12 +46,16 @@ class Sources:
         self._remove.on_click(lambda _: self._confirm.ask(f"Its flows leave the catalogue: {self._which.value}"))
         is_admin = desk.access.may(Role.ADMIN)
         box: dict[str, Any] = {"gap": "10px", "align_items": "center", "sizing_mode": "stretch_width"}
-        shown = [html("<h2>Sources</h2>"), self._table]
-        self._act = pn.FlexBox(self._which, self._refresh, *([self._remove] if is_admin else []), margin=(10, 0, 0, 0), **box)
+        shown: list[Any] = [html("<h2>Sources</h2>"), self._table]
+        self._act = pn.FlexBox(
+            self._which, self._refresh, *([self._remove] if is_admin else []), margin=(10, 0, 0, 0), **box
+        )
         shown += [self._act]
         if is_admin:
             shown += [pn.FlexBox(self._new, self._token, self._add, margin=(14, 0, 0, 0), **box), self._confirm.pane]
-        self.pane = pn.Column(*shown, sizing_mode="stretch_width", margin=(28, 0, 0, 0), visible=desk.access.may(Role.OPERATOR))
+        self.pane = pn.Column(
+            *shown, sizing_mode="stretch_width", margin=(28, 0, 0, 0), visible=desk.access.may(Role.OPERATOR)
+        )
 
     async def show(self) -> None:
         """As the register stands now."""
@@ -63,11 +67,12 @@ class Sources:
             self._which.param.update(options=names, value=names[0] if names else None)
         self._act.visible = bool(names)
         if not found:
-            self._table.object = empty("No source is registered", "Modules, and services by the address of their document.")
+            told = "Modules, or services by the address of their document."
+            self._table.object = empty("No source is registered", told)
             return
         rows = [
-            [esc(one["source"]), esc(one["kind"]), status(one["state"]), count(len(one["flows"])), when(one["refreshed"]),
-             "<br>".join(esc(f"{part}: {why}") for part, why in one["failed"].items())]
+            [esc(one["source"]), esc(one["kind"]), status(one["state"]), count(len(one["flows"])),
+             when(one["refreshed"]), "<br>".join(esc(f"{part}: {why}") for part, why in one["failed"].items())]
             for one in found
         ]  # fmt: skip
         columns = ["Source", "Kind", "State", "Flows", "Read", "What failed, and why"]
@@ -75,7 +80,7 @@ class Sources:
 
     async def _register(self, _: Any) -> None:
         async with self._desk.asking(self._add):
-            source = self._new.value_input.strip()
+            source = (self._new.value_input or "").strip()
             body = {"source": source, **({"token": self._token.value} if self._token.value else {})}
             found = await self._desk.access.call("POST", "/sources", body)
             self._desk.tell(f"{source} is registered, with {len(found['flows'])} flows")
@@ -87,7 +92,11 @@ class Sources:
         async with self._desk.asking(self._refresh):
             found = await self._desk.access.call("POST", "/sources/refresh", source=self._which.value)
             failed = [one["source"] for one in found if one["failed"]]
-            told = f"{', '.join(failed)} cannot be read; see why in the table" if failed else f"{self._which.value} was read"
+            told = (
+                f"{', '.join(failed)} cannot be read; see why in the table"
+                if failed
+                else f"{self._which.value} was read"
+            )
             self._desk.tell(told, "warning" if failed else "success")
             await self._again()
 

@@ -125,7 +125,7 @@ class Console:
         self._draw()
 
     def _draw(self) -> None:
-        self._table.object = cells(self._frame.slice(self._pages.value * _PAGE, _PAGE), "Answer")
+        self._table.object = cells(self._frame.slice((self._pages.value or 0) * _PAGE, _PAGE), "Answer")
 
     def _as_parquet(self) -> io.BytesIO:
         sink = io.BytesIO()
