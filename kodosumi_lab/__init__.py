@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.runtime.run import Run
     from kodosumi_lab.runtime.sweep import Sweep, sweep
     from kodosumi_lab.runtime.tracer import Tracer
+    from kodosumi_lab.widgets.views import inbox, runs_view
 
 __all__ = [
     "AsyncClient",
@@ -52,11 +53,13 @@ __all__ = [
     "flow",
     "flows",
     "forms",
+    "inbox",
     "locks",
     "refresh",
     "register",
     "run",
     "runs",
+    "runs_view",
     "sweep",
     "unregister",
 ]
@@ -76,7 +79,9 @@ _HOMES = {
     "disconnect": "runtime.cluster",
     "find": "runtime.register",
     "flows": "runtime.register",
+    "inbox": "widgets.views",
     "refresh": "runtime.register",
+    "runs_view": "widgets.views",
     "register": "runtime.register",
     "sweep": "runtime.sweep",
     "unregister": "runtime.register",
@@ -93,6 +98,20 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext kodosumi_lab``: the magics ``%kodosumi`` and ``%%kodosumi``."""
+    from kodosumi_lab import magic
+
+    magic.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext kodosumi_lab`` takes them back."""
+    from kodosumi_lab import magic
+
+    magic.unload(shell)
 
 
 def __dir__() -> list[str]:

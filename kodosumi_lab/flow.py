@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.forms import InputModel, Inputs, Model
     from kodosumi_lab.runtime.run import Run
     from kodosumi_lab.runtime.sweep import Sweep
+    from kodosumi_lab.widgets.form import FlowForm
 
 __all__ = ["Flow", "Options", "entrypoint_of", "find", "flow", "is_crew", "is_graph", "load", "registered"]
 
@@ -97,8 +98,16 @@ class Flow:
     """
 
     def __init__(
-        self, target: Any, *, name: str | None = None, options: Options | None = None, form: Model | None = None
+        self,
+        target: Any,
+        *,
+        name: str | None = None,
+        options: Options | None = None,
+        form: Model | None = None,
+        listed: bool = True,
+        module: str | None = None,
     ) -> None:
+        # `module` is where an object was made a flow: unlike a function it does not tell
         carried = is_crew(target) or is_graph(target)
         if not callable(target) and not carried:
             raise FlowError(
@@ -115,13 +124,14 @@ class Flow:
         self.options = options
         self.__doc__ = doc
         self.__name__ = self.name
-        self.__module__ = getattr(target, "__module__", "__main__")
+        self.__module__ = getattr(target, "__module__", "__main__") if _tells(target) else module or "__main__"
         self.__qualname__ = getattr(target, "__qualname__", self.name)
         if inspect.isroutine(target):
             self.__wrapped__ = target
         self._form = form
         self._model: InputModel | None = None
-        _flows[self.name] = self
+        if listed:  # else nobody finds it by its name, which may be another flow's
+            _flows[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the target here and now."""
@@ -209,6 +219,29 @@ class Flow:
         from kodosumi_lab.runtime.launch import launch
 
         return launch(self, inputs)
+
+    def form(self, **initial: Any) -> FlowForm:
+        """The input form as a widget: in a notebook the last line of a cell shows it.
+
+        Parameters
+        ----------
+        **initial
+            Inputs that it opens with, as for :meth:`launch`.
+
+        Returns
+        -------
+        FlowForm
+            An ipywidget. `controls["end"].value` is a trait that other widgets can link to, `values` all
+            of them, `launch()` does what its button does, `run` is the last run that was launched from it.
+
+        Raises
+        ------
+        InputsError
+            There is no such input.
+        """
+        from kodosumi_lab.widgets.form import FlowForm
+
+        return FlowForm(self, **initial)
 
     def sweep(self, *, max_concurrent: int = 4, zipped: bool = False, files: Any = None, **inputs: Any) -> Sweep:
         """Start a run for each combination of inputs.
@@ -334,8 +367,18 @@ def flow(target: Any = None, /, *, name: str | None = None, form: Model | None =
     _check_options(options)
     made = Options(**_tuples(options))
     if target is not None:
-        return Flow(target, name=name, options=made, form=form)
-    return lambda target: Flow(target, name=name, options=made, form=form)
+        return Flow(target, name=name, options=made, form=form, module=_caller())
+    return lambda target: Flow(target, name=name, options=made, form=form, module=_caller())
+
+
+def _caller() -> str:
+    """Name of the module that has called the function that calls this."""
+    return str(sys._getframe(2).f_globals.get("__name__", "__main__"))
+
+
+def _tells(target: Any) -> bool:
+    """Whether an entrypoint knows its own name: functions and classes do, crews and graphs do not."""
+    return hasattr(target, "__qualname__")
 
 
 def registered() -> dict[str, Flow]:
@@ -351,6 +394,8 @@ def entrypoint_of(target: Any) -> str | None:
     None where nothing leads back: a notebook cell, a script's main module, a closure.
     """
     found = target.target if isinstance(target, Flow) else target
+    if isinstance(target, Flow) and not _tells(found):
+        return _name_in_module(target)
     module, qualname = getattr(found, "__module__", None), getattr(found, "__qualname__", "")
     loaded = sys.modules.get(module or "")
     if module in (None, "__main__", "__mp_main__") or "<" in qualname or not getattr(loaded, "__file__", None):
@@ -360,6 +405,18 @@ def entrypoint_of(target: Any) -> str | None:
         here = getattr(here, part, None)
     same = here is found or (isinstance(here, Flow) and here.target is found)
     return f"{module}:{qualname}" if same else None
+
+
+def _name_in_module(flow: Flow) -> str | None:
+    """Import path of a flow of an object, by the name that it, or the object, has in its module."""
+    loaded = sys.modules.get(flow.__module__)
+    if flow.__module__ in ("__main__", "__mp_main__") or not getattr(loaded, "__file__", None):
+        return None
+    names = {id(value): name for name, value in vars(loaded).items()}
+    same = [value for value in vars(loaded).values() if isinstance(value, Flow) and value.target is flow.target]
+    wanted = [flow, *([flow.target] if flow._form is None else []), *(one for one in same if one._form is flow._form)]
+    name = next((names[id(value)] for value in wanted if id(value) in names), None)
+    return f"{flow.__module__}:{name}" if name is not None else None
 
 
 def find(entrypoint: str) -> Any:
@@ -408,8 +465,7 @@ def load(entrypoint: str) -> Flow:
         Nothing there, or nothing that can be a flow. Errors of the module itself pass through.
     """
     here = find(entrypoint)
-    return (
-        here
-        if isinstance(here, Flow)
-        else Flow(here, name=entrypoint.partition(":")[2] or entrypoint.rpartition(".")[2])
-    )
+    if isinstance(here, Flow):
+        return here
+    module, _, name = entrypoint.rpartition(":" if ":" in entrypoint else ".")
+    return Flow(here, name=name, module=module)

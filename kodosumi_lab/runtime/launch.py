@@ -356,10 +356,10 @@ def _unshippable(flow: Flow, error: Exception) -> str:
                 ray.cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
             except Exception:  # noqa: BLE001 - the probe's only purpose
                 culprits.append(f"{name} ({type(value).__module__}.{type(value).__qualname__})")
-    named = f"it uses {', '.join(culprits)}" if culprits else str(error)
+    named = f"it uses {', '.join(culprits)}, which cannot be pickled" if culprits else str(error)
     return (
-        f"flow {flow.name!r} cannot be sent to the cluster: {named}, which cannot be pickled; "
-        "create it inside the flow, or move the flow into a module"
+        f"flow {flow.name!r} cannot be sent to the cluster: {named}; "
+        "create that inside the flow, or move the flow into a module"
     )
 
 

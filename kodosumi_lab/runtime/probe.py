@@ -85,7 +85,7 @@ def _attribute(module: Any, path: str) -> Flow:
             flows = [key for key, item in vars(module).items() if isinstance(item, Flow)]
             raise FlowError(f"module {module.__name__!r} has no {path!r}; its flows: {', '.join(flows) or 'none'}")
         value = getattr(value, part)
-    return value if isinstance(value, Flow) else Flow(value, name=path)
+    return value if isinstance(value, Flow) else Flow(value, name=path, module=module.__name__)
 
 
 def author_traceback(error: BaseException) -> str:

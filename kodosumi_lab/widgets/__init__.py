@@ -1,1 +1,1 @@
-"""What a notebook shows: one anywidget for each view, and the way from it to the log."""
+"""Widgets for notebooks, on anywidget and ipywidgets; nothing is loaded before one is shown."""

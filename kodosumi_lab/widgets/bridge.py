@@ -26,21 +26,19 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from starlette.types import ASGIApp, Message, Scope
-
-    from kodosumi_lab.api.identity import User
 
 __all__ = ["Channel", "Post"]
 
 logger = logging.getLogger(__name__)
 
+Message = MutableMapping[str, Any]
+App = Callable[
+    [dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
 #: How a message goes to the browser: content and buffers.
 Post = Callable[[dict[str, Any], list[bytes]], None]
 
@@ -54,6 +52,8 @@ _BYTES_PER_S = 25 * 2**20
 _WAIT_S = 10.0
 # Pages that were reloaded cannot say goodbye to what they followed: of one path the oldest ends.
 _STREAMS = 8
+# A process that ends waits so long for what goes on.
+_END_S = 5.0
 # Ids that an outbox, which repeats itself, was seen to hold.
 _SEEN = 1000
 
@@ -68,7 +68,8 @@ class _Bridge:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._apps: dict[str, asyncio.Task[ASGIApp]] = {}
+        self._thread: threading.Thread | None = None
+        self._apps: dict[str, asyncio.Task[App]] = {}
         self._open = contextlib.AsyncExitStack()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
@@ -82,10 +83,17 @@ class _Bridge:
 
     def _start(self) -> None:
         ready = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="kodosumi-lab-bridge", daemon=True).start()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(ready)), name="kodosumi-lab-bridge", daemon=True
+        )
+        self._thread.start()
         ready.wait()
-        # worker threads of an event loop keep a process alive that is about to end: the loop has to end first
-        threading.Thread(target=self._end_with_the_process, name="kodosumi-lab-bridge-end", daemon=True).start()
+        # worker threads of an event loop keep a process alive that is about to end: the loop has to end before
+        first = getattr(threading, "_register_atexit", None)
+        if first is not None:
+            first(self._end)
+        else:
+            threading.Thread(target=self._end_with_the_process, name="kodosumi-lab-bridge-end", daemon=True).start()
 
     async def _main(self, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -95,22 +103,26 @@ class _Bridge:
 
     def _end_with_the_process(self) -> None:
         threading.main_thread().join()
-        with self._lock, contextlib.suppress(RuntimeError):  # it has ended
-            assert self._loop is not None
-            assert self._stop is not None
-            self._loop.call_soon_threadsafe(self._stop.set)
+        self._end()
 
-    async def app(self, root: Path) -> ASGIApp:
+    def _end(self) -> None:
+        with self._lock, contextlib.suppress(RuntimeError):  # it has ended
+            if self._loop is None or self._stop is None or self._thread is None:
+                return
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_END_S)
+
+    async def app(self, root: Path) -> App:
         """The gateway over a log; made once."""
         key = str(root)
         if key not in self._apps or (self._apps[key].done() and self._apps[key].exception() is not None):
             self._apps[key] = asyncio.create_task(self._make(root))
         return await asyncio.shield(self._apps[key])
 
-    async def _make(self, root: Path) -> ASGIApp:
+    async def _make(self, root: Path) -> App:
         app = await asyncio.to_thread(_application, root)
         await self._open.enter_async_context(app.router.lifespan_context(app))
-        return app
+        return cast(App, app)
 
 
 _bridge = _Bridge()
@@ -124,7 +136,7 @@ def _anew() -> None:
 os.register_at_fork(after_in_child=_anew)  # threads do not go along
 
 
-def _application(root: Path) -> FastAPI:
+def _application(root: Path) -> Any:
     """The gateway of this process: its person, its flows, its cluster; no MCP, which nobody could reach."""
     from kodosumi_lab.api.app import create_app
     from kodosumi_lab.api.gateway import OwnCluster
@@ -133,10 +145,10 @@ def _application(root: Path) -> FastAPI:
     return create_app(log_dir=root, identity=LocalUser(), cluster=OwnCluster(root), mcp=False)
 
 
-def _as(app: ASGIApp, user: User) -> ASGIApp:
+def _as(app: App, user: Any) -> App:
     from kodosumi_lab.api.guard import As
 
-    return As(app, user)
+    return cast(App, As(cast(Any, app), user))
 
 
 # -- one widget -------------------------------------------------------------------------
@@ -152,10 +164,11 @@ class Channel:
     post
         Sends a message to the browser; called in the bridge's thread.
     user
-        In whose name requests are made; the person's whose process this is by default.
+        In whose name requests are made, a :class:`kodosumi_lab.api.identity.User`; the person's whose process this is
+        by default.
     """
 
-    def __init__(self, root: Path, post: Post, user: User | None = None) -> None:
+    def __init__(self, root: Path, post: Post, user: Any = None) -> None:
         self._root, self._post, self._user = root, post, user
         self._tasks: OrderedDict[Any, tuple[str, asyncio.Task[None]]] = OrderedDict()
         self._seen: OrderedDict[Any, None] = OrderedDict()
@@ -326,7 +339,7 @@ def _body(content: dict[str, Any], buffers: Sequence[Any]) -> bytes:
     return body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
 
 
-def _scope(content: dict[str, Any]) -> Scope:
+def _scope(content: dict[str, Any]) -> dict[str, Any]:
     path, _, query = str(content.get("path") or "/").partition("?")
     given = content.get("headers")
     headers = given.items() if isinstance(given, dict) else ()

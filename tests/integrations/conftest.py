@@ -18,5 +18,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedModel]:
     scripted = ScriptedModel()
     with serving(scripted.app) as url:
         os.environ["SCRIPTED_MODEL"] = url
+        os.environ |= {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "none"}
         os.environ["CREWAI_STORAGE_DIR"] = str(tmp_path_factory.mktemp("crewai"))
         yield scripted

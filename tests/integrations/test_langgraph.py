@@ -25,12 +25,18 @@ def spans(run: kl.Run, state: str) -> list[dict[str, Any]]:
     return [span for span in payloads(run, "span") if span["state"] == state]
 
 
-@pytest.mark.parametrize("launched_as", ["flow", "path"])
+@pytest.mark.parametrize("launched_as", ["flow", "path", "value"])
 def test_nodes_are_spans_and_interrupts_are_locks(lab: Any, launched_as: str) -> None:
     from integrations import graphs
 
-    flow = graphs.refund if launched_as == "flow" else load("integrations.graphs:graph")
-    run = flow.launch(amount=70)
+    flows = {
+        "flow": graphs.refund,
+        "path": load("integrations.graphs:graph"),
+        "value": kl.flow(graphs.builder.compile(name="refund")),
+    }
+    run = flows[launched_as].launch(amount=70)
+    names = {"flow": "integrations.graphs:refund", "path": "integrations.graphs:graph", "value": "refund (by value)"}
+    assert run.meta["entrypoint"] == names[launched_as]
     eventually(lambda: run.done or len(run.locks) == 2, timeout_s=120, what="two interrupts at once")
     assert run.status == "awaiting", run.reason
     assert run.lock("clerk")["data"] == "Anything to add?"

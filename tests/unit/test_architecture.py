@@ -80,7 +80,9 @@ ROWS = [
         "runtime.launch",
         "runtime.reading",
         "runtime.locks",
+        "runtime.cell",
         "runtime.presets",
+        "runtime.searching",
         "runtime.tables",
         "runtime.sweep_plan",
         "runtime.sweep_frame",
@@ -90,8 +92,11 @@ ROWS = [
     ["runtime.probe", "runtime.beside", "runtime.sources", "runtime.remote", "runtime.register"],
     ["runtime.mock"],
     ["compat"],
+    ["jupyter"],
     ["api"],
-    ["widgets.bridge", "widgets.base"],
+    ["widgets.bridge"],
+    ["widgets.base"],
+    ["widgets.views"],
     [
         "compat.config",
         "compat.const",
@@ -102,6 +107,9 @@ ROWS = [
         "compat.serve",
         "compat.tracer",
     ],
+    ["widgets.code", "widgets.controls"],
+    ["widgets.memory"],
+    ["widgets.form"],
     ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
     ["dashboard.access"],
     ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub"],
@@ -127,6 +135,11 @@ ROWS = [
     ["dashboard.app"],
     ["dashboard.mounted"],
     ["cli"],
+    ["magic.names", "magic.parser"],
+    ["magic.words", "magic.shown", "magic.cells", "magic.arriving", "magic.ui"],
+    ["magic.entered"],
+    ["magic.commands"],
+    ["magic.complete"],
 ]
 
 #: Inside a function an import may point the other way where a person's verb needs it: told one by one.
@@ -134,6 +147,10 @@ LATE = {
     ("flow", "runtime.launch"),  # flow.launch()
     ("flow", "runtime.run"),  # its annotation
     ("flow", "runtime.sweep"),  # flow.sweep()
+    ("runtime.run", "widgets.views"),  # run.view(), run.replay(), and a run that ends a cell
+    ("flow", "widgets.form"),  # flow.form()
+    ("runtime.remote", "widgets.form"),  # the same
+    ("widgets.memory", "widgets.form"),  # its annotation
 }
 
 #: The only modules that may import Ray when they are imported.
@@ -199,6 +216,12 @@ def test_only_the_gateway_imports_web_libraries(path: Path) -> None:
     if name_of(path) != "api" or path.stem == "client":
         used = {name.partition(".")[0] for name, _ in imports_of(path)} & WEB
         assert used <= ({"uvicorn"} if name_of(path) == "cli" else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_widgets_import_widget_libraries(path: Path) -> None:
+    used = {name.partition(".")[0] for name, _ in imports_of(path)} & {"anywidget", "ipywidgets"}
+    assert not used or name_of(path).startswith("widgets.")
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

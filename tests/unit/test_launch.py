@@ -11,8 +11,10 @@ from logkit import Emitter, FastDisk, meta, new_run, row
 
 import kodosumi_lab as kl
 from kodosumi_lab.errors import InputsError
+from kodosumi_lab.flow import entrypoint_of, load
 from kodosumi_lab.runtime import console, home, launch
 from kodosumi_lab.runtime.log import LogWriter
+from kodosumi_lab.runtime.probe import about, found_in
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.sender import SpoolerSender
 from kodosumi_lab.runtime.tracer import Tracer
@@ -69,3 +71,38 @@ def test_a_child_run_is_of_whoever_launched_its_parent(monkeypatch: pytest.Monke
             assert launch._provenance(launch.Origin())["user"] == "machine"
     finally:
         home.set_home(before)
+
+
+CREWS = """
+import kodosumi_lab as kl
+from kodosumi_lab import forms
+
+
+class Crew:
+    async def kickoff_async(self, inputs):
+        return inputs
+
+
+bare = Crew()
+made = kl.flow(Crew(), name="news", tags=["crew"])
+formed = kl.flow(bare, form=forms.Model(forms.InputText("topic")))
+"""
+
+
+def test_an_object_in_a_module_is_a_flow_by_its_name_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "launch_crews.py").write_text(CREWS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import launch_crews as module
+
+    assert entrypoint_of(module.made) == "launch_crews:made"
+    assert entrypoint_of(module.made.with_options(retries=2)) == "launch_crews:made"
+    assert entrypoint_of(module.formed) == "launch_crews:formed"
+    assert entrypoint_of(load("launch_crews:bare")) == "launch_crews:bare"
+    assert load("launch_crews:made") is module.made
+    found, failed = found_in(["launch_crews"])
+    assert {about(flow)["name"]: about(flow)["entrypoint"] for flow in found} == {
+        "news": "launch_crews:made", "Crew": "launch_crews:formed",
+    }  # fmt: skip
+    assert failed == {}
+    # one that has no name there travels by value
+    assert entrypoint_of(kl.flow(module.Crew(), name="cell")) is None

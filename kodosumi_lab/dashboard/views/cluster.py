@@ -20,8 +20,8 @@ __all__ = ["Page"]
 
 _NOBODY = '<p class="muted">Nobody writes it now.</p>'
 _OTHER = (
-    '<h2>Another cluster</h2><p class="muted">Launches, answers and cancels go there from now on, for everybody on this '
-    "gateway. The log stays this one.</p>"
+    '<h2>Another cluster</h2><p class="muted">Launches, answers and cancels go there from now on, for everybody '
+    "on this gateway. The log stays this one.</p>"
 )
 _JOINING = '<p class="muted" role="status">joining the cluster …</p>'
 

@@ -1,6 +1,11 @@
 // Several ways to the same log: the first that answers carries, and another takes over when it does not.
 
+import { pause } from './source.ts';
 import { type Reply, type Request, type Transport, Unreachable } from './transport.ts';
+
+/** How soon a way that is gone is looked for again, at first and at last. */
+const SOON_MS = 250;
+const LATE_MS = 4_000;
 
 /**
  * Requests go the way that worked last. `prefer` is tried in the background: a kernel that is busy
@@ -11,7 +16,15 @@ export class Failover implements Transport {
   /** Questions that wait for an answer; they are asked again where a better way is found. */
   private readonly waiting = new Set<(way: Transport) => void>();
 
-  constructor(private readonly ways: Transport[]) {
+  private looking = false;
+  /** How often a way was preferred. */
+  private turns = 0;
+
+  /** With a signal, the way that is preferred is looked for again while another one stands in. */
+  constructor(
+    private readonly ways: Transport[],
+    private readonly signal?: AbortSignal,
+  ) {
     const first = ways[0];
     if (!first) throw new Error('no way to a log was given');
     this.current = first;
@@ -29,6 +42,7 @@ export class Failover implements Transport {
   prefer(way: Transport): void {
     if (!this.ways.includes(way)) this.ways.unshift(way);
     this.current = way;
+    this.turns++;
     for (const asked of [...this.waiting]) asked(way);
   }
 
@@ -37,18 +51,38 @@ export class Failover implements Transport {
     try {
       return await (request.method === 'GET' ? this.overtaken(tried, request) : tried.send(request));
     } catch (error) {
+      if (error instanceof Unreachable && tried === this.ways[0]) void this.lookFor(tried);
       if (!(error instanceof Unreachable) || request.method !== 'GET') throw error;
       for (const way of this.ways) {
         if (way === tried) continue;
+        const { turns } = this;
         try {
-          const reply = await way.send(request);
-          if (this.current === tried) this.current = way;
+          const reply = await this.overtaken(way, request);
+          if (this.current === tried && this.turns === turns) this.current = way;
           return reply;
         } catch (other) {
           if (!(other instanceof Unreachable)) throw other;
         }
       }
       throw error;
+    }
+  }
+
+  /** Until it answers: what waits for the other ways, of which a kernel may be busy for long, is asked again then. */
+  private async lookFor(way: Transport): Promise<void> {
+    const { signal } = this;
+    if (this.looking || !signal || this.ways.length < 2) return;
+    this.looking = true;
+    for (let ms = SOON_MS; !signal.aborted; ms = Math.min(LATE_MS, ms * 2)) {
+      await pause(ms, signal);
+      try {
+        if ((await way.send({ method: 'GET', path: '/api/v1/health', signal })).status >= 500) continue;
+        this.looking = false;
+        this.prefer(way);
+        return;
+      } catch {
+        continue; // not yet, or never again
+      }
     }
   }
 

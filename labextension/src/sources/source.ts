@@ -96,6 +96,9 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Why nothing can be done through this source, where that is so: then views offer nothing. */
+  readonly readOnly: string | null = null;
+
   /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
   now(): number {
     return Date.now();
@@ -178,7 +181,9 @@ export class Source {
         const reply = await this.transport.send({ method: 'GET', path, headers, signal });
         if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);
         if (reply.status >= 400) throw await refusal(reply);
+        let heard = false;
         for await (const frame of framesOf(reply.chunks())) {
+          heard = true;
           tries = 0;
           this.connection.set('live');
           if (frame === null) continue;
@@ -191,7 +196,8 @@ export class Source {
           last = frame.seq(frame.length - 1);
           yield { events: frame };
         }
-        throw new Unreachable('the stream broke off');
+        if (!heard) throw new Unreachable('the stream broke off');
+        await pause(100, signal); // behind a proxy a stream ends every few minutes, which is no reason to worry anybody
       } catch (error) {
         if (aborted(error)) return;
         if (!(error instanceof Unreachable)) throw error;

@@ -119,6 +119,21 @@ describe('failover', () => {
     expect(given?.aborted).toBe(true);
   });
 
+  it('looks for the better way again while another one stands in, and takes it', async () => {
+    const controller = new AbortController();
+    let down = true;
+    const http = new Scripted(() => (down ? Promise.reject(new Unreachable('down')) : reply(200, 'ok')), 'http');
+    const busy = new Scripted(() => new Promise(() => undefined), 'comm');
+    const ways = new Failover([http, busy], controller.signal);
+    const answer = ways.send({ method: 'GET', path: '/' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    down = false;
+    expect((await answer).status).toBe(200);
+    expect(ways.name).toBe('http');
+    expect(http.asked.map((request) => request.path)).toEqual(['/', '/api/v1/health', '/']);
+    controller.abort();
+  });
+
   it('never repeats what acts: it may have happened', async () => {
     const second = new Scripted(() => reply(200, 'ok'));
     const ways = new Failover([new Scripted(() => Promise.reject(new Unreachable('down'))), second]);
@@ -158,6 +173,10 @@ class Comm implements Model {
     this.listener = null;
   }
 
+  tell(message: object): void {
+    this.listener?.(message, []);
+  }
+
   answer(id: unknown, text: string, more = false, asMap = false): void {
     const message = { t: 'reply', id, status: 200, headers: { 'x-total': '3' }, more };
     const buffer = new TextEncoder().encode(text).buffer;
@@ -190,6 +209,24 @@ describe('a comm', () => {
 
   it('gives up on a kernel that does not answer', async () => {
     await expect(new CommTransport(new Comm(), signal, 10).send({ method: 'GET', path: '/a' })).rejects.toBeInstanceOf(Unreachable);
+  });
+
+  it('waits for a kernel that says it is still at it', async () => {
+    const comm = new Comm();
+    const asked = new CommTransport(comm, signal, 60).send({ method: 'POST', path: '/a' });
+    const id = comm.sent[0]!['id'];
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      comm.tell({ t: 'wait', id });
+    }
+    comm.answer(id, 'late');
+    expect((await asked).status).toBe(200);
+  });
+
+  it('counts as no other page does', () => {
+    const comm = new Comm();
+    void new CommTransport(comm, signal).send({ method: 'GET', path: '/a' }).catch(() => null);
+    expect(comm.sent[0]!['id']).toBeGreaterThan(1000);
   });
 
   it('goes through a trait where the host has no send', async () => {

@@ -2,7 +2,7 @@
 
 import { h, setText, svg } from './dom.ts';
 import type { Metric } from './store.ts';
-import { logTicks, short, ticks, timeLabel, timeTicks } from './ticks.ts';
+import { logTicks, rounded, short, ticks, timeLabel, timeTicks } from './ticks.ts';
 
 const HEIGHT = 132;
 const LEFT = 46;
@@ -136,6 +136,7 @@ export class Chart {
       const around = low === 0 ? 1 : Math.abs(low) * 0.1;
       [low, high] = log ? [low / 1.5, high * 1.5] : [low - around, high + around];
     }
+    if (!log) [low, high] = rounded(low, high, 4);
     const [x0, x1] = [points[0]!.x, Math.max(points.at(-1)!.x, points[0]!.x + 1e-9)];
     const turn = (value: number): number => (log ? Math.log10(value) : value);
     const [bottom, top] = [turn(low), turn(high)];
@@ -156,7 +157,7 @@ export class Chart {
       const y = drawn.y(value);
       this.lines.append(svg('line', { class: 'kl-grid-line', x1: LEFT, x2: width - RIGHT, y1: y, y2: y }), text(LEFT - 6, y + 3.5, short(value), 'end'));
     }
-    const room = Math.max(2, (width - LEFT) / 90);
+    const room = Math.max(2, (width - LEFT) / 75);
     const across = drawn.stepped ? ticks(x0, x1, room) : timeTicks(x0, x1, room);
     const step = across.length > 1 ? across[1]! - across[0]! : x1 - x0;
     for (const value of across) {

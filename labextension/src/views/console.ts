@@ -32,7 +32,7 @@ class Console {
   private readonly open = new Set<number>();
   private readonly empty = h('div', { class: 'kl-empty' });
   private readonly told = h('span', { role: 'status' });
-  private readonly working = h('span', { role: 'status', class: 'kl-group' });
+  private readonly working = h('span', { role: 'status', class: 'kl-tool-group' });
   private work: AbortController | null = null;
 
   constructor(
@@ -56,7 +56,7 @@ class Console {
     this.finder = new Finder(source, runId, store, this.list, this.model, signal);
     box.append(this.empty, endButton(this.list, this.model, 'message', signal));
     const foot = h('div', { class: 'kl-foot' }, this.told, this.working);
-    const view = h('div', { class: 'kl-console' }, this.toolbar(), box, foot);
+    const view = h('div', { class: 'kl-console kl-listed' }, this.toolbar(), box, foot);
     parent.append(view);
     signal.addEventListener('abort', () => {
       this.work?.abort();
@@ -71,14 +71,14 @@ class Console {
     const follow = toggle('Follow', list.following, signal, 'Stay at the end as lines come');
     follow.addEventListener('click', () => list.refresh(), { signal });
     this.store.changed.watch(() => (follow.hidden = ended(this.store.state) && !list.following.get()), signal);
-    return h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Console' },
+    return h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Console' },
       this.finder.element,
       this.agents.element,
-      h('span', { class: 'kl-group', role: 'group', 'aria-label': 'Kinds' },
+      h('span', { class: 'kl-tool-group', role: 'group', 'aria-label': 'Kinds' },
         ...KINDS.map((kind) => toggle(kind, this.shown.get(kind)!, signal, `Show ${kind}`))),
-      h('span', { class: 'kl-group' },
+      h('span', { class: 'kl-tool-group' },
         toggle('Wrap', this.wrap, signal, 'Break long lines'), toggle('Times', this.times, signal, 'Show when each line was written'), follow),
-      h('span', { class: 'kl-group' },
+      h('span', { class: 'kl-tool-group' },
         button('Copy', () => void this.copyAll(), signal, 'Copy the selection, or everything'),
         button('Download', () => void this.save(), signal, 'Download everything as text')),
     );

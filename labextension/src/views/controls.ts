@@ -106,16 +106,19 @@ export function connectionWords(source: Source, told: (words: string) => void, s
 }
 
 export const CONTROLS_CSS = `
-.kl .kl-bar { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
-.kl .kl-bar > .kl-search { flex: 1 1 160px; min-width: 110px; max-width: 340px; }
-.kl .kl-bar > .kl-finder { flex: 1 1 190px; }
+.kl .kl-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
+.kl .kl-tools > .kl-search { flex: 1 1 160px; min-width: 110px; max-width: 340px; }
+.kl .kl-tools > .kl-finder { flex: 1 1 190px; }
 .kl .kl-finder > .kl-search { flex: 1 1 110px; min-width: 90px; max-width: 340px; }
-.kl .kl-bar .kl-group { display: inline-flex; flex-wrap: wrap; gap: 4px; align-items: center; }
+.kl .kl-tools .kl-tool-group { display: inline-flex; flex-wrap: wrap; gap: 4px; align-items: center; }
 .kl button.kl-btn.kl-toggle[aria-pressed=true] { background: color-mix(in srgb, var(--kl-accent) 16%, var(--kl-bg)); border-color: var(--kl-accent); }
 .kl .kl-count { min-width: 7ch; color: var(--kl-fg2); font-variant-numeric: tabular-nums; }
 .kl .kl-foot { display: flex; flex-wrap: wrap; gap: 4px 14px; padding: 4px 0; color: var(--kl-fg2); min-height: 26px; font-variant-numeric: tabular-nums; }
-.kl .kl-list-box { position: relative; border: 1px solid var(--kl-border); border-radius: 4px; overflow: hidden; }
-.kl .kl-list-box > .kl-list { max-height: var(--kl-list-height, 400px); min-height: 60px; }
+.kl .kl-listed { display: flex; flex-direction: column; flex: 0 1 auto; min-height: 0; }
+.kl .kl-listed > * { flex: none; }
+.kl .kl-list-box { position: relative; display: flex; flex-direction: column; min-height: 62px; border: 1px solid var(--kl-border); border-radius: 4px; overflow: hidden; }
+.kl .kl-listed > .kl-list-box { flex: 0 1 auto; }
+.kl .kl-list-box > .kl-list { flex: 0 1 auto; min-height: 60px; max-height: var(--kl-list-height, max(400px, 65vh)); }
 .kl button.kl-to-end { position: absolute; inset-inline-end: 22px; bottom: 18px; box-shadow: 0 1px 6px color-mix(in srgb, var(--kl-fg) 30%, transparent); }
 .kl .kl-list-box > .kl-empty { position: absolute; inset: 0; pointer-events: none; }
 `;

@@ -61,9 +61,9 @@ class Events {
     }, { signal });
     box.append(this.empty, endButton(this.list, this.model, 'event', signal));
     const search = searchField('Search payloads', this.words, signal);
-    const bar = h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Which events' },
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Which events' },
       search, this.agents.element, toggle('Follow', this.list.following, signal, 'Stay at the end as events come'));
-    const view = h('div', { class: 'kl-events' }, bar, this.kinds.element,
+    const view = h('div', { class: 'kl-events kl-listed' }, bar, this.kinds.element,
       h('div', { class: 'kl-events-both' }, box, this.pane), h('div', { class: 'kl-foot' }, this.told));
     parent.append(view);
     signal.addEventListener('abort', () => view.remove(), { once: true });
@@ -184,7 +184,7 @@ class KindChips {
   private readonly chips = new Map<Kind, HTMLElement>();
 
   constructor(source: Source, runId: string, store: RunStore, signal: AbortSignal) {
-    this.element = h('div', { class: 'kl-bar kl-kinds', role: 'group', 'aria-label': 'Kinds' });
+    this.element = h('div', { class: 'kl-tools kl-kinds', role: 'group', 'aria-label': 'Kinds' });
     for (const kind of KINDS) {
       const state = new Value(false);
       const chip = toggle(kind, state, signal);
@@ -246,9 +246,9 @@ function artifactOf(payload: unknown): { sha256: string; nbytes: number } | null
 export const EVENTS_CSS = LIST_CSS + CONTROLS_CSS + JSON_CSS + `
 .kl .kl-kinds { padding-top: 0; }
 .kl .kl-kinds button.kl-btn { min-height: 22px; padding: 0 8px; border-radius: 11px; font-variant-numeric: tabular-nums; }
-.kl .kl-events-both { display: flex; flex-wrap: wrap; gap: 8px; align-items: stretch; }
+.kl .kl-events > .kl-events-both { display: flex; flex-wrap: wrap; gap: 8px; flex: 0 1 auto; min-height: 0; align-items: flex-start; overflow: auto; }
 .kl .kl-events-both > .kl-list-box { flex: 999 1 420px; min-width: 0; container-type: inline-size; }
-.kl .kl-event { flex: 1 1 280px; min-width: 0; max-height: var(--kl-list-height, 400px); overflow: auto; border: 1px solid var(--kl-border); border-radius: 4px; padding: 8px 10px; }
+.kl .kl-event { flex: 1 1 280px; min-width: 0; max-height: var(--kl-list-height, max(400px, 65vh)); overflow: auto; border: 1px solid var(--kl-border); border-radius: 4px; padding: 8px 10px; }
 .kl .kl-event dl { display: grid; grid-template-columns: auto 1fr; gap: 2px 12px; margin: 8px 0; }
 .kl .kl-event dt { color: var(--kl-fg2); }
 .kl .kl-event dd { margin: 0; overflow-wrap: anywhere; }

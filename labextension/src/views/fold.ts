@@ -117,6 +117,8 @@ export interface RunState {
   failures: Failure[];
   /** Console lines: stdout, stderr, debug, log. */
   lines: number;
+  /** Events that the overview has left out, before they are counted by kind. */
+  unseen: number;
   /** All events so far. */
   events: number;
   lastSeq: number;
@@ -138,7 +140,7 @@ export function emptyState(): RunState {
     started: null, running: null, ended: null,
     bars: new Map(), pieces: [], spans: new Map(), metrics: new Map(), agents: new Map(), files: new Map(),
     locks: new Map(), answers: [], failures: [],
-    lines: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], checked: false, children: 0, held: 0, letGo: 0,
+    lines: 0, unseen: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], checked: false, children: 0, held: 0, letGo: 0,
   };
 }
 

@@ -54,6 +54,7 @@ class LockView {
     private readonly host: Host,
     private readonly options: LockOptions,
   ) {
+    this.facts.hidden = true;
     this.state = options.state ?? new Value<LockState>('loading');
     this.open = options.open ?? new Value<readonly OpenLock[] | null>(null);
     fill(this.body, h('p', { class: 'kl-muted', text: 'Loading…' }));
@@ -97,11 +98,12 @@ class LockView {
   }
 
   private times(): void {
+    if (this.options.bare) return; // it stands above
     const expires = this.detail?.expires ? this.detail.expires * 1000 : null;
     if (this.facts.childElementCount === 0 && this.detail) {
       this.facts.append(this.until);
-      if (!this.options.bare && this.about) this.facts.prepend(this.asker(this.about));
-    } else if (!this.options.bare && this.about && this.facts.firstElementChild === this.until) this.facts.prepend(this.asker(this.about));
+    }
+    if (this.about && this.facts.firstElementChild === this.until) this.facts.prepend(this.asker(this.about));
     const open = this.state.get() === 'open';
     setText(this.until, !open || expires === null ? '' : expires > Date.now() ? `expires ${relative(expires)}` : 'expires now');
     this.until.title = expires === null ? '' : absolute(expires);
@@ -126,6 +128,7 @@ class LockView {
       signal: this.signal,
       submit: { label: 'Answer', run: (values) => this.answer(values, free) },
     });
+    if (this.source.readOnly !== null) this.form.setDisabled(`Nothing can be answered here: ${this.source.readOnly}.`);
     this.times();
   }
 
@@ -216,8 +219,24 @@ class LockView {
 /** A text as lines, anything else as a tree. */
 function shownData(value: unknown, label: string): HTMLElement {
   const made = h('div', { class: 'kl-lock-data' });
-  if (typeof value === 'string') made.textContent = value;
+  if (typeof value === 'string') made.append(h('div', { class: 'kl-lock-text', text: value }));
+  else if (isFlat(value)) made.append(pairs(value));
   else mountJson(made, value, label);
+  return made;
+}
+
+type Scalar = string | number | boolean | null;
+
+/** Few words by name need no tree. */
+function isFlat(value: unknown): value is Record<string, Scalar> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const all = Object.values(value);
+  return all.length > 0 && all.length <= 12 && all.every((one) => typeof one !== 'object' || one === null);
+}
+
+function pairs(value: Record<string, Scalar>): HTMLElement {
+  const made = h('dl', { class: 'kl-lock-pairs' });
+  for (const [name, one] of Object.entries(value)) made.append(h('dt', { class: 'kl-muted', text: name }), h('dd', { text: String(one) }));
   return made;
 }
 
@@ -248,6 +267,8 @@ export const LOCK_CSS =
   FORM_CSS +
   JSON_CSS +
   `
+.kl .kl-lock-pairs { display: grid; grid-template-columns: minmax(60px, auto) 1fr; gap: 3px 14px; margin: 0; }
+.kl .kl-lock-pairs dd { margin: 0; min-width: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
 .kl .kl-lock { display: flex; flex-direction: column; gap: 8px; min-width: 0; }
 .kl .kl-lock-head:empty { display: none; }
 .kl .kl-lock-name { margin: 0; font-size: 1.1em; font-weight: 600; overflow-wrap: anywhere; }
@@ -257,6 +278,7 @@ export const LOCK_CSS =
 .kl .kl-lock[data-state=closed] .kl-lock-status { border-color: var(--kl-idle); }
 .kl .kl-lock-body { display: flex; flex-direction: column; gap: 12px; }
 .kl .kl-lock-body > p { margin: 0; }
-.kl .kl-lock-data { padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 320px; overflow: auto; }
+.kl .kl-lock-data { padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; overflow-wrap: anywhere; max-height: 320px; overflow: auto; }
+.kl .kl-lock-text { white-space: pre-wrap; }
 .kl .kl-lock-answer > summary { cursor: pointer; color: var(--kl-fg2); }
 `;

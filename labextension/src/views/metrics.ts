@@ -42,7 +42,7 @@ class Metrics {
   ) {
     this.search = searchField('Metrics by name', this.words, signal);
     this.time = toggle('By time', this.byTime, signal, 'Draw over time instead of steps');
-    const bar = h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Metrics' },
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Metrics' },
       this.search, this.time, toggle('Log scale', this.log, signal), button('Copy CSV', () => void this.copy(), signal), this.told);
     const view = h('div', { class: 'kl-metrics' }, bar, this.empty, this.grid, this.spoken);
     parent.append(view);

@@ -14,6 +14,8 @@ export interface PollOptions {
   refused?(problem: Refusal): void;
 }
 
+/** Who has not answered by then will hardly do so; other ways than HTTP do not always notice that nobody is there. */
+const PATIENCE_MS = 10_000;
 /** The longest pause between questions that nobody answers. */
 const LONGEST_MS = 15_000;
 
@@ -39,10 +41,12 @@ export function poll(source: Source, path: () => string, take: (data: unknown) =
       now = new AbortController();
       hurry = new AbortController();
       const asked = path();
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), PATIENCE_MS * (failures + 1));
       try {
         const headers: Record<string, string> = { accept: 'application/json' };
         if (known.path === asked && known.etag !== '') headers['if-none-match'] = known.etag;
-        const reply = await source.raw({ method: 'GET', path: asked, headers, signal: AbortSignal.any([signal, hurry.signal]) });
+        const reply = await source.raw({ method: 'GET', path: asked, headers, signal: AbortSignal.any([signal, hurry.signal, late.signal]) });
         const body = reply.status === 304 ? null : new TextDecoder().decode(await reply.bytes());
         if (over()) return;
         if (asked !== path()) continue;
@@ -54,11 +58,14 @@ export function poll(source: Source, path: () => string, take: (data: unknown) =
         }
       } catch (error) {
         if (over()) return;
-        if (aborted(error)) continue;
-        if (!(error instanceof Unreachable) && !(error instanceof Refusal)) throw error;
+        if (aborted(error) && !late.signal.aborted) continue;
+        if (late.signal.aborted) source.connection.set('lost');
+        else if (!(error instanceof Unreachable) && !(error instanceof Refusal)) throw error;
         failures++;
         known = { path: '', etag: '' };
         if (error instanceof Refusal) options.refused?.(error);
+      } finally {
+        clearTimeout(timer);
       }
       const usual = document.visibilityState === 'hidden' ? hiddenMs : everyMs;
       const wait = failures === 0 ? usual : Math.max(usual, Math.min(LONGEST_MS, 500 * 2 ** failures));

@@ -111,6 +111,7 @@ a { color: var(--kl-accent); }
 a:focus-visible { outline: 2px solid var(--kl-accent); }
 pre { overflow: auto; padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; overflow-wrap: normal; }
 code, pre, kbd, samp { font-family: var(--kl-mono); font-size: .92em; }
+pre code { font-size: inherit; }
 :not(pre) > code { background: var(--kl-bg2); border-radius: 3px; padding: 1px 4px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border: 1px solid var(--kl-border); padding: 3px 8px; text-align: start; overflow-wrap: normal; }

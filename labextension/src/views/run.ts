@@ -71,6 +71,10 @@ const SLOW_TICKS = 20;
 /** A view that has been out of sight for so long stops following. */
 const UNSEEN_MS = 3_000;
 
+/** What is above and below a list, and what a list needs at least, in pixels. */
+const CONTROLS = 112;
+const LEAST = 300;
+
 class RunView {
   private readonly element: HTMLElement;
   private readonly main = h('div', { class: 'kl-run-main', hidden: true });
@@ -92,7 +96,7 @@ class RunView {
     this.chosen = options.tab ?? null;
     this.element = h('section', { class: `kl-run${options.compact ? ' kl-run-compact' : ''}`, 'aria-label': `Run ${context.runId.slice(-8)}` }, this.waiting, this.main);
     parent.append(this.element);
-    const acting = new Acting();
+    const acting = new Acting(context.source.readOnly);
     const rerun = new Rerun(context, acting, { begun: openRun, closed: () => undefined });
     const family = new Family(context, openRun);
     this.tabs = new Tabs('Views of the run', this.made(), (id) => {
@@ -106,9 +110,11 @@ class RunView {
     this.parts.push(foot(this.main, context, acting));
     this.draw = coalesced(() => this.redraw(), signal);
     this.keepReading();
+    if (!options.compact) this.fillHeight();
     if (options.live === false) store.pause();
     else this.followWhenSeen();
     store.changed.watch(() => this.draw(), signal);
+    acting.reason.watch(() => this.draw(), signal);
     store.problem.watch((problem) => this.wrong(problem), signal);
     context.source.connection.watch(() => this.told(), signal);
     this.tick();
@@ -158,6 +164,18 @@ class RunView {
     const { panels } = this.tabs;
     const height = panels.offsetHeight;
     if (height > (parseFloat(panels.style.minHeight) || 0)) panels.style.minHeight = `${height}px`;
+  }
+
+  /** Lists are as high as leaves place for their controls, where the view has a height of its own. */
+  private fillHeight(): void {
+    if (typeof ResizeObserver === 'undefined') return;
+    const { panels } = this.tabs;
+    const observer = new ResizeObserver(() => {
+      const height = `${Math.max(LEAST, panels.clientHeight - CONTROLS)}px`;
+      if (panels.style.getPropertyValue('--kl-list-height') !== height) panels.style.setProperty('--kl-list-height', height);
+    });
+    observer.observe(panels);
+    this.context.signal.addEventListener('abort', () => observer.disconnect(), { once: true });
   }
 
   /** Whoever scrolls or clicks in a panel reads it: it is not changed for another one. */
@@ -211,7 +229,8 @@ function tabsOf(state: RunState): Shown {
   const wrong = state.failures.length > 0 || (failed(state) && state.status !== 'cancelled');
   return {
     results: { shown: pieces > 0 || !wrong, count: pieces },
-    console: { shown: state.lines > 0, count: state.lines },
+    // what the overview leaves out is console lines, nearly always: the tab need not come late
+    console: { shown: state.lines > 0 || (!state.checked && state.unseen > 0), count: state.lines },
     timeline: { shown: state.spans.size > 0, count: state.spans.size },
     metrics: { shown: state.metrics.size > 0, count: state.metrics.size },
     events: { shown: state.events > 0, count: state.events },
@@ -225,7 +244,7 @@ function tabsOf(state: RunState): Shown {
 function mostTelling(state: RunState, shown: Shown): string {
   if (failed(state) && shown['error']?.shown) return 'error';
   if (shown['results']?.count) return 'results';
-  if (state.lines > 0) return 'console';
+  if (shown['console']?.shown) return 'console';
   return shown['results']?.shown ? 'results' : 'events';
 }
 
@@ -239,9 +258,8 @@ const OWN = `
 .kl .kl-run-panel { flex: 1 1 auto; min-height: 60px; overflow: auto; overscroll-behavior: contain; }
 .kl .kl-run-panel:focus-visible { outline-offset: -2px; }
 .kl .kl-run-compact .kl-run-panel { max-height: 420px; }
-.kl .kl-run-fills { display: flex; flex-direction: column; overflow: hidden; }
-.kl .kl-run-tabs:empty { display: none; }
-.kl .kl-run-head + .kl-tabs { margin-top: 4px; }
+.kl .kl-run-compact .kl-run-fills { max-height: none; --kl-list-height: 340px; }
+.kl .kl-run-fills { overflow: hidden; }
 @container (max-width: 480px) {
   .kl .kl-run-head { grid-template-columns: minmax(0, 1fr); }
   .kl .kl-run-actions { justify-content: flex-start; order: 3; }

@@ -45,8 +45,11 @@ class Runs {
   private readonly rows = new Map<string, Row>();
   private readonly details = new Map<string, { row: HTMLTableRowElement; controller: AbortController }>();
   private readonly seen = new Map<string, RunRow>();
+  /** While the pointer is in here, rows do not move: also on its way to what lets new ones in. */
+  private readonly still = h('div', {});
   private readonly sentinel = h('div', { class: 'kl-runs-sentinel' });
-  private readonly told = h('span', { class: 'kl-muted', role: 'status' });
+  private readonly total = h('span', { class: 'kl-muted', role: 'status' });
+  private readonly told = h('span', { class: 'kl-muted' });
   private readonly pill = h('button', { type: 'button', class: 'kl-runs-pill', hidden: true });
   private readonly problem = h('p', { class: 'kl-problem', hidden: true });
   private readonly table: HTMLTableElement;
@@ -98,14 +101,12 @@ class Runs {
     }
     this.element.append(
       this.filters.element,
-      h('div', { class: 'kl-row kl-runs-line' }, this.bulk.element, h('span', { class: 'kl-grow' }), this.order),
-      this.sentinel,
-      h('div', { class: 'kl-runs-pills' }, this.pill),
-      this.problem,
-      h('div', { class: 'kl-runs-scroll' }, this.table),
+      h('div', { class: 'kl-row kl-runs-line' }, this.total, this.bulk.element, h('span', { class: 'kl-grow' }), this.order),
+      this.still,
       this.empty,
       h('nav', { class: 'kl-row kl-runs-pager', 'aria-label': 'Pages' }, this.first, this.back, this.forward, this.told, h('span', { class: 'kl-grow' }), this.size),
     );
+    this.still.append(this.sentinel, h('div', { class: 'kl-runs-pills' }, this.pill), this.problem, h('div', { class: 'kl-runs-scroll' }, this.table));
     parent.append(this.element);
   }
 
@@ -133,8 +134,8 @@ class Runs {
     });
     this.body.addEventListener('click', (event) => this.clicked(event));
     this.body.addEventListener('keydown', (event) => this.moved(event));
-    this.body.addEventListener('pointerenter', () => (this.over = true));
-    this.body.addEventListener('pointerleave', () => {
+    this.still.addEventListener('pointerenter', () => (this.over = true));
+    this.still.addEventListener('pointerleave', () => {
       this.over = false;
       this.release();
     });
@@ -241,9 +242,9 @@ class Runs {
     const lost = this.source.connection.get() === 'lost';
     this.element.classList.toggle('kl-stale', lost);
     const start = page * this.list.size;
-    const range = rows.length === 0 ? '' : `${count(start + 1)}–${count(start + rows.length)} of ${plural(total, 'run')}`;
-    const asOf = this.list.contact === null ? '' : `, as of ${clock(this.list.contact).slice(0, 8)}`;
-    setText(this.told, lost ? `Reconnecting…${asOf}` : waiting && rows.length === 0 ? 'Loading…' : range);
+    const asOf = this.list.contact === null ? '' : ` This is how it was at ${clock(this.list.contact).slice(0, 8)}.`;
+    setText(this.total, lost ? `Reconnecting…${asOf}` : waiting && rows.length === 0 ? 'Loading…' : plural(total, 'run'));
+    setText(this.told, rows.length === 0 ? '' : `${count(start + 1)}–${count(start + rows.length)} of ${count(total)}`);
   }
 
   private sorted(sort: string): void {

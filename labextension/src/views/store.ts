@@ -47,7 +47,7 @@ export class RunStore {
 
   /** The time that an open run has come to, ms. */
   now(): number {
-    return Math.max(Date.now(), this.state.lastTs ?? 0);
+    return Math.max(this.source.now(), this.state.lastTs ?? 0);
   }
 
   /** Call with each table of new events, in order, until the signal is aborted. */
@@ -106,6 +106,7 @@ export class RunStore {
         foldEvents(this.state, overview.events);
         this.state.lastSeq = Math.max(this.state.lastSeq, overview.lastSeq);
         this.state.events = overview.total;
+        this.state.unseen = overview.total - overview.events.length;
         for (let i = 0; i < overview.events.length; i++) this.seen += Number(PIECES.includes(overview.events.kind(i)));
         break;
       } catch (error) {

@@ -1,12 +1,24 @@
 // Marks of an axis: round numbers, and how to write them.
 
+const NICE = [1, 2, 2.5, 5];
+
+/** A range that begins and ends at round values. */
+export function rounded(min: number, max: number, count: number): [number, number] {
+  const step = stepOf(max - min, count, NICE);
+  return [Math.floor(min / step + 1e-9) * step, Math.ceil(max / step - 1e-9) * step];
+}
+
 /** Round values from `min` to `max`, about `count` of them. */
 export function ticks(min: number, max: number, count: number): number[] {
-  const step = stepOf(max - min, count, [1, 2, 5]);
+  const step = stepOf(max - min, count, NICE);
   if (!(step > 0) || !Number.isFinite(step)) return [min];
+  return multiples(step, min, max);
+}
+
+/** Multiples, not sums: 0.1 + 0.2 is not 0.3. */
+function multiples(step: number, min: number, max: number): number[] {
   const found: number[] = [];
-  // multiples, not sums: 0.1 + 0.2 is not 0.3
-  for (let n = Math.ceil(min / step - 1e-9); n * step <= max + step * 1e-9; n++) found.push(n * step);
+  for (let n = Math.ceil(min / step - 1e-9) + 0; n * step <= max + step * 1e-9; n++) found.push(n * step);
   return found;
 }
 
@@ -41,9 +53,7 @@ export function timeTicks(min: number, max: number, count: number): number[] {
   if (!(rough > 0)) return [];
   const day = 86_400_000;
   const step = rough < 1 ? stepOf(max - min, count, [1, 2, 5]) : ([...MS, ...LONGER].find((one) => one >= rough) ?? Math.ceil(rough / day) * day);
-  const found: number[] = [];
-  for (let n = Math.ceil(min / step - 1e-9); n * step <= max + step * 1e-9; n++) found.push(n * step);
-  return found;
+  return multiples(step, min, max);
 }
 
 /** `0`, `250 ms`, `5 s`, `1:30`, `2:00:00`: time since the start, as exact as the step asks. */

@@ -52,14 +52,14 @@ class Timeline {
     const box = h('div', { class: 'kl-list-box' }, this.scroller, this.tip, this.empty);
     const tableBox = h('div', { class: 'kl-list-box' });
     this.table = this.makeTable(tableBox);
-    const controls = h('span', { class: 'kl-group' },
+    const controls = h('span', { class: 'kl-tool-group' },
       button('−', () => this.zoom(2), signal, 'Zoom out'), button('+', () => this.zoom(0.5), signal, 'Zoom in'),
       button('Fit', () => this.look(null), signal, 'Show the whole run'));
-    const bar = h('div', { class: 'kl-bar', role: 'group', 'aria-label': 'Timeline' },
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Timeline' },
       controls, toggle('As a table', this.asTable, signal), h('span', { class: 'kl-grow' }), this.told);
     const hint = h('div', { class: 'kl-visually-hidden', id: help,
       text: 'Arrow keys go from span to span and to what is around or inside it, plus and minus zoom, 0 shows the whole run, Shift with arrows moves the view.' });
-    const view = h('div', { class: 'kl-timeline' }, bar, box, tableBox, hint, this.spoken);
+    const view = h('div', { class: 'kl-timeline kl-listed' }, bar, box, tableBox, hint, this.spoken);
     parent.append(view);
     signal.addEventListener('abort', () => view.remove(), { once: true });
     this.draw = coalesced(() => this.paint(), signal);
@@ -113,8 +113,7 @@ class Timeline {
   }
 
   private now(): number {
-    const { state, source } = this.store;
-    return state.ended ?? Math.max(state.lastTs ?? 0, source.now());
+    return this.store.state.ended ?? this.store.now();
   }
 
   /** All of the run, with some room while it goes on. */
@@ -374,7 +373,7 @@ export const TIMELINE_CSS = LIST_CSS + CONTROLS_CSS + `
   --kl-lane-3: light-dark(#9a5200, #f0b74a); --kl-lane-4: light-dark(#0b7285, #56d4dd); --kl-lane-5: light-dark(#a8326f, #ff9ac8);
   --kl-lane-6: light-dark(#52631a, #b5cc66); --kl-lane-7: light-dark(#5a4fcf, #aaa2ff);
 }
-.kl .kl-time { position: relative; overflow: hidden auto; max-height: var(--kl-list-height, 420px); touch-action: pan-y; cursor: grab; user-select: none; }
+.kl .kl-time { position: relative; overflow: hidden auto; flex: 0 1 auto; min-height: 90px; max-height: var(--kl-list-height, max(400px, 65vh)); touch-action: pan-y; cursor: grab; user-select: none; }
 .kl .kl-time.kl-dragged { cursor: grabbing; }
 .kl .kl-time:focus-visible { outline-offset: -2px; }
 .kl .kl-time-stay { position: sticky; top: 0; height: 0; }

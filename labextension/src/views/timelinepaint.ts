@@ -143,7 +143,7 @@ function drawLanes(context: CanvasRenderingContext2D, scene: Scene, palette: Pal
     const pixel = Math.round(x0);
     if (x1 - x0 < 1 && !item.span.error && last.get(y) === pixel) continue;
     last.set(y, Math.round(x1));
-    drawItem(context, scene, item, x0, Math.max(x0 + 1.5, x1), y, palette);
+    drawItem(context, scene, item, x0, x1, y, palette);
   }
 }
 
@@ -152,14 +152,16 @@ function drawItem(
 ): void {
   const colour = palette.of(`--kl-lane-${item.lane.index % LANES}`);
   const { span } = item;
-  const [left, right] = [Math.max(-2, x0), Math.min(scene.width + 2, x1)];
+  // whole pixels: thousands of soft edges are what drawing would spend its time on
+  const left = Math.round(Math.max(-2, x0));
+  const right = Math.max(left + 1, Math.round(Math.min(scene.width + 2, x1)));
   context.fillStyle = span.error ? palette.of('--kl-bad') : colour;
   context.globalAlpha = span.error ? 0.85 : 0.4;
   context.fillRect(left, y, right - left, ROW - 3);
   context.globalAlpha = 1;
   if (item.critical) {
     context.fillStyle = palette.of(span.error ? '--kl-fg' : '--kl-accent');
-    context.fillRect(left, y + ROW - 5, right - left, 2.5);
+    context.fillRect(left, y + ROW - 5, right - left, 2);
   }
   if (span.end === null && scene.ended === null) fade(context, right, y, colour, palette);
   if (span.id === scene.focused || span.id === scene.hovered) {

@@ -35,7 +35,7 @@ export function widget(draw: (model: Model, el: HTMLElement, source: Source, sig
 export function sourceOf(model: Model, signal: AbortSignal): Source {
   const api = model.get('_api') as string | undefined;
   if (api) return new Source(new FetchTransport(new URL(api, location.href).href));
-  const ways = new Failover([new CommTransport(model, signal)]);
+  const ways = new Failover([new CommTransport(model, signal)], signal);
   if (model.get('_http') !== false) void preferHttp(ways, model.get('_log') as string, signal);
   return new Source(ways);
 }

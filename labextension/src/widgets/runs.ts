@@ -3,6 +3,7 @@
 
 import type { RunQuery } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
+import { RUN_CSS, mountRun } from '../views/run.ts';
 import { RUNS_CSS, mountRuns } from '../views/runs.ts';
 import { root } from '../views/theme.ts';
 import { hostOf, type Model, widget } from './_widget.ts';
@@ -14,7 +15,10 @@ export default widget((model, el, source, signal) => {
     model.set('compared', ids);
     model.save_changes();
   };
-  mountRuns(root(el, RUNS_CSS, signal), source, { query, selected, compare }, signal, hostOf(model));
+  const expand = (parent: HTMLElement, runId: string, ending: AbortSignal): void => {
+    mountRun(parent, source, runId, { compact: true }, ending, {});
+  };
+  mountRuns(root(el, RUNS_CSS + RUN_CSS, signal), source, { query, selected, compare, expand }, signal, hostOf(model));
 });
 
 /** A trait as a value of the view; each follows the other. */

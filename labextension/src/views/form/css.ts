@@ -3,13 +3,16 @@
 export const FIELDS_CSS = `
 .kl .kl-form { display: block; max-width: 640px; }
 .kl .kl-form fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
-.kl .kl-form-body, .kl .kl-form-inner { display: flex; flex-direction: column; gap: 14px; }
+.kl .kl-form-body, .kl .kl-form-inner { display: flex; flex-direction: column; gap: 4px; }
+.kl :is(.kl-form-body, .kl-form-inner) > :not(.kl-form-field) { margin-block-end: 10px; }
 .kl .kl-form-field { display: flex; flex-direction: column; gap: 3px; min-width: 0; }
+/* its line is kept free: a message that pushes the rest down would take a click from under the mouse */
+.kl .kl-form-field > .kl-form-message { min-height: 1.45em; margin-block-start: -2px; }
 .kl .kl-form-label, .kl .kl-form legend { font-weight: 600; }
 .kl .kl-form-required { color: var(--kl-bad); margin-inline-start: 3px; font-weight: 400; }
 .kl .kl-form-control { width: 100%; }
 .kl .kl-form-control[size] { width: auto; }
-.kl .kl-form-number, .kl .kl-form-date, .kl .kl-form-time, .kl .kl-form-datetime-local { max-width: 240px; }
+.kl .kl-form .kl-form-field > input:is(.kl-form-number, .kl-form-date, .kl-form-time, .kl-form-datetime-local) { max-width: 240px; }
 .kl .kl-form textarea { resize: vertical; line-height: 1.45; display: block; }
 .kl .kl-form :is(input, select, textarea):not([type=checkbox]):is(:hover:not(:disabled)) { border-color: var(--kl-fg2); }
 .kl .kl-form :is(input, select, textarea)::placeholder { color: var(--kl-fg2); opacity: .75; }
@@ -35,8 +38,9 @@ export const FIELDS_CSS = `
 .kl .kl-form-list-rows:empty { display: none; }
 .kl .kl-form-list > button { align-self: flex-start; }
 .kl .kl-form-list > p { margin: 0; }
-.kl .kl-form .kl-form-group { border: 1px solid var(--kl-border); border-radius: 6px; padding: 8px 12px 12px; }
-.kl .kl-form .kl-form-group.kl-off { padding-block: 0 6px; }
+.kl .kl-form .kl-form-group { border: 1px solid var(--kl-border); border-radius: 6px; padding: 8px 12px 0; }
+.kl .kl-form .kl-form-group.kl-off { border: 0; padding: 0; }
+.kl .kl-form .kl-form-group.kl-off > legend { padding: 0; margin: 0; }
 .kl .kl-form .kl-form-group > legend { padding: 0 5px; margin-inline-start: -5px; }
 .kl .kl-form .kl-form-group > .kl-form-help { margin-block-end: 8px; }
 .kl input.kl-form-switch { appearance: none; position: relative; width: 28px !important; height: 16px !important; margin-block-start: .12em !important; border-radius: 8px;
@@ -53,12 +57,11 @@ export const FIELDS_CSS = `
 .kl .kl-form-file { flex: 1 1 120px; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .kl .kl-form-files progress { width: 110px; height: 8px; accent-color: var(--kl-accent); }
 .kl .kl-form-files > li[data-state=failed] .kl-muted { color: var(--kl-bad); }
-.kl .kl-form-hr { width: 100%; border: 0; border-block-start: 1px solid var(--kl-border); margin: 2px 0; }
-.kl .kl-form-break { height: 6px; }
-.kl .kl-form-bar { margin-block-start: 2px; }
+.kl .kl-form .kl-form-hr { width: 100%; border: 0; border-block-start: 1px solid var(--kl-border); margin: 0 0 10px; }
+.kl .kl-form-break { height: 2px; }
 .kl .kl-form-body:disabled { opacity: .75; }
 .kl .kl-form[aria-busy=true] .kl-primary { cursor: progress; }
-.kl .kl-form > .kl-form-body > .kl-problem { margin: 0; }
+.kl .kl-form-body > :last-child { margin-block-end: 0; }
 @media (prefers-reduced-motion: no-preference) {
   .kl input.kl-form-switch::after { transition: transform .12s; }
 }

@@ -58,14 +58,13 @@ export function frame(spec: Element, control: (made: Frame) => HTMLElement, opti
   const id = uniqueId('kl-field');
   const [labelId, helpId, messageId] = [`${id}-label`, `${id}-help`, `${id}-message`];
   const help = typeof spec['help'] === 'string' && spec['help'] !== '' ? spec['help'] : null;
-  const message = h('p', { class: 'kl-form-message', id: messageId, 'aria-live': 'polite', hidden: true });
+  const message = h('p', { class: 'kl-form-message', id: messageId, 'aria-live': 'polite' });
   const row = h('div', { class: 'kl-form-field', 'data-type': spec.type, 'data-name': spec.name ?? undefined });
   const describedBy = help === null ? messageId : `${helpId} ${messageId}`;
   const made: Frame = {
     row, id, labelId, describedBy,
     show(messages, ...controls) {
       setText(message, messages.join('\n'));
-      message.hidden = messages.length === 0;
       row.classList.toggle('kl-invalid', messages.length > 0);
       for (const one of controls) {
         if (messages.length > 0) one.setAttribute('aria-invalid', 'true');

@@ -45,6 +45,7 @@ class FilesView {
   private readonly told = h('p', { class: 'kl-form-help', role: 'status' });
   private readonly drawn = new Map<Upload, FileRow>();
   private readonly redraw: () => void;
+  private settled = '';
 
   constructor(private readonly spec: Element, around: Around, private readonly changed: (done: boolean) => void) {
     this.many = spec['multiple'] === true || spec['directory'] === true;
@@ -142,7 +143,9 @@ class FilesView {
     if (this.earlier !== null && uploads.length === 0) this.before(this.earlier);
     else this.rows.querySelector('.kl-form-earlier')?.remove();
     this.rows.hidden = this.rows.children.length === 0;
-    if (uploads.some((upload) => upload.state === 'failed')) this.changed(false);
+    const settled = uploads.map((upload) => upload.state).filter((state) => state === 'done' || state === 'failed').join();
+    if (settled !== this.settled) this.changed(false); // the value has become another one
+    this.settled = settled;
   }
 
   private remove(upload: Upload): void {

@@ -53,7 +53,8 @@ export function inputField(spec: Element, around: Around): Field {
 /** A text of several lines. */
 export function areaField(spec: Element, around: Around): Field {
   return typed(spec, around, (made) => {
-    const rows = Math.min(30, Math.max(2, numberOf(spec, 'rows') ?? 4));
+    const lines = typeof spec['value'] === 'string' ? spec['value'].split('\n').length : 0;
+    const rows = Math.min(30, Math.max(2, numberOf(spec, 'rows') ?? 4, Math.min(15, lines)));
     const control = h('textarea', {
       id: made.id, class: 'kl-form-control', rows, cols: numberOf(spec, 'cols'), required: spec['required'] === true,
       placeholder: wordOf(spec, 'placeholder'), 'aria-describedby': made.describedBy,

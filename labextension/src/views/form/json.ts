@@ -7,7 +7,7 @@ import { type Around, type Field, frame } from './field.ts';
 
 export function jsonField(spec: Element, around: Around): Field {
   const control = h('textarea', {
-    class: 'kl-form-control kl-mono', rows: Math.min(40, Math.max(3, numberOf(spec, 'rows') ?? 5)), spellcheck: 'false', autocapitalize: 'off',
+    class: 'kl-form-control kl-mono', spellcheck: 'false', autocapitalize: 'off',
     required: spec['required'] === true, placeholder: wordOf(spec, 'placeholder'),
   });
   const told = h('span', { class: 'kl-form-hint kl-grow' });
@@ -25,7 +25,7 @@ export function jsonField(spec: Element, around: Around): Field {
     const fault = control.value.trim() === '' ? null : jsonFault(control.value);
     setText(told, fault ?? (control.value.trim() === '' ? '' : kindOf(control.value)));
     told.classList.toggle('kl-warn', fault !== null);
-    tidy.hidden = control.value.trim() === '' || fault !== null;
+    tidy.hidden = control.value.trim() === '' || fault !== null || pretty(control.value) === control.value;
   };
   const field: Field = {
     name: spec.name ?? '', spec, element: made.row, within: () => around.within(),
@@ -34,6 +34,7 @@ export function jsonField(spec: Element, around: Around): Field {
       given = value;
       control.value = value === null || value === undefined ? '' : typeof value === 'string' ? pretty(value) : JSON.stringify(value, null, 2);
       start = control.value;
+      control.rows = Math.min(20, Math.max(numberOf(spec, 'rows') ?? 3, start.split('\n').length + 1));
       hint();
     },
     faults: () => faults(spec, control.value.trim()),

@@ -24,9 +24,9 @@ export function left(bar: Bar, now: number): number | null {
 }
 
 export function bars(parent: HTMLElement, { store }: RunContext): Draw {
-  const own = new Meter('kl-bar-own');
-  const others = h('div', { class: 'kl-bars' });
-  const rest = h('button', { type: 'button', class: 'kl-link kl-bars-rest', onclick: () => toggle() });
+  const own = new Meter('kl-meter-own');
+  const others = h('div', { class: 'kl-meters' });
+  const rest = h('button', { type: 'button', class: 'kl-link kl-meters-rest', onclick: () => toggle() });
   const box = h('div', { class: 'kl-progress' }, own.element, others, rest);
   box.hidden = true;
   parent.append(box);
@@ -43,7 +43,7 @@ export function bars(parent: HTMLElement, { store }: RunContext): Draw {
     const { state } = store;
     seenOpen ||= !ended(state);
     // once it was seen while the run was open it stays, so that nothing jumps at the end
-    box.hidden = !seenOpen || (ended(state) && state.bars.size === 0);
+    box.hidden = !seenOpen || (state.bars.size === 0 && (ended(state) || state.status === 'awaiting'));
     if (box.hidden) return;
     const all = [...state.bars.values()];
     const main = all.find((bar) => bar.name === null && bar.agent === null) ?? null;
@@ -59,7 +59,7 @@ export function bars(parent: HTMLElement, { store }: RunContext): Draw {
     }
     for (const [i, bar] of shown.entries()) {
       let meter = meters.get(bar.key);
-      if (!meter) meters.set(bar.key, (meter = new Meter('kl-bar-part')));
+      if (!meter) meters.set(bar.key, (meter = new Meter('kl-meter-part')));
       if (others.children[i] !== meter.element) others.insertBefore(meter.element, others.children[i] ?? null);
       meter.show(bar, over, bar.name ?? 'progress', store.now());
     }
@@ -79,14 +79,14 @@ function few(all: Bar[]): Bar[] {
 }
 
 class Meter {
-  private readonly label = h('span', { class: 'kl-bar-label' });
-  private readonly numbers = h('span', { class: 'kl-bar-numbers' });
-  private readonly done = h('span', { class: 'kl-bar-done' });
-  private readonly track = h('span', { class: 'kl-bar-track', role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100 }, this.done);
+  private readonly label = h('span', { class: 'kl-meter-label' });
+  private readonly numbers = h('span', { class: 'kl-meter-numbers' });
+  private readonly done = h('span', { class: 'kl-meter-done' });
+  private readonly track = h('span', { class: 'kl-meter-track', role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100 }, this.done);
   readonly element: HTMLElement;
 
   constructor(kind: string) {
-    this.element = h('div', { class: `kl-bar ${kind}` }, this.label, this.numbers, this.track);
+    this.element = h('div', { class: `kl-meter ${kind}` }, this.label, this.numbers, this.track);
   }
 
   show(bar: Bar | null, over: 'ok' | 'bad' | null, name: string, now: number): void {
@@ -98,7 +98,7 @@ class Meter {
     } else setText(this.label, bar?.label ?? '');
     setText(this.numbers, bar ? numbers(bar, over === null ? left(bar, now) : null) : '');
     const idle = at === null && over === null;
-    this.track.classList.toggle('kl-bar-idle', idle);
+    this.track.classList.toggle('kl-meter-idle', idle);
     if (over === null) delete this.element.dataset['over'];
     else this.element.dataset['over'] = over;
     if (at === null) this.track.removeAttribute('aria-valuenow');
@@ -120,24 +120,24 @@ function numbers(bar: Bar, seconds: number | null): string {
 
 export const BARS_CSS = `
 .kl .kl-progress { display: flex; flex-direction: column; gap: 4px; }
-.kl .kl-bar { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 2px 12px; align-items: baseline; }
-.kl .kl-bar-own { min-height: 26px; }
-.kl .kl-bar-label { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-height: 1.45em; }
-.kl .kl-bar-part .kl-bar-label { display: flex; gap: 8px; }
-.kl .kl-bar-part .kl-bar-label > .kl-muted { overflow: hidden; text-overflow: ellipsis; }
-.kl .kl-bar-numbers { color: var(--kl-fg2); font-variant-numeric: tabular-nums; white-space: nowrap; }
-.kl .kl-bar-track { grid-column: 1 / -1; display: block; height: 5px; border-radius: 3px; overflow: hidden; background: color-mix(in srgb, var(--kl-fg) 13%, var(--kl-bg)); }
-.kl .kl-bar-done { display: block; height: 100%; width: 0; border-radius: 3px; background: var(--kl-accent); }
-.kl .kl-bar[data-over=ok] .kl-bar-done { background: var(--kl-ok); }
-.kl .kl-bar[data-over=bad] .kl-bar-done { background: var(--kl-bad); }
-.kl .kl-bar-idle .kl-bar-done { width: 30%; opacity: .55; }
-.kl .kl-bars { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 3px 18px; font-size: .92em; max-height: 132px; overflow: auto; }
-.kl .kl-bars:empty { display: none; }
-.kl .kl-bar-part .kl-bar-track { height: 3px; }
-.kl .kl-bars-rest { align-self: flex-start; font-size: .92em; }
+.kl .kl-meter { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 2px 12px; align-items: baseline; }
+.kl .kl-meter-own { min-height: 26px; }
+.kl .kl-meter-label { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-height: 1.45em; }
+.kl .kl-meter-part .kl-meter-label { display: flex; gap: 8px; }
+.kl .kl-meter-part .kl-meter-label > .kl-muted { overflow: hidden; text-overflow: ellipsis; }
+.kl .kl-meter-numbers { color: var(--kl-fg2); font-variant-numeric: tabular-nums; white-space: nowrap; }
+.kl .kl-meter-track { grid-column: 1 / -1; display: block; height: 5px; border-radius: 3px; overflow: hidden; background: color-mix(in srgb, var(--kl-fg) 13%, var(--kl-bg)); }
+.kl .kl-meter-done { display: block; height: 100%; width: 0; border-radius: 3px; background: var(--kl-accent); }
+.kl .kl-meter[data-over=ok] .kl-meter-done { background: var(--kl-ok); }
+.kl .kl-meter[data-over=bad] .kl-meter-done { background: var(--kl-bad); }
+.kl .kl-meter-idle .kl-meter-done { width: 30%; opacity: .55; }
+.kl .kl-meters { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 3px 18px; font-size: .92em; max-height: 132px; overflow: auto; }
+.kl .kl-meters:empty { display: none; }
+.kl .kl-meter-part .kl-meter-track { height: 3px; }
+.kl .kl-meters-rest { align-self: flex-start; font-size: .92em; }
 @media (prefers-reduced-motion: no-preference) {
-  .kl .kl-bar-done { transition: width .15s linear; }
-  .kl .kl-bar-idle .kl-bar-done { animation: kl-idle 1.8s ease-in-out infinite; }
+  .kl .kl-meter-done { transition: width .15s linear; }
+  .kl .kl-meter-idle .kl-meter-done { animation: kl-idle 1.8s ease-in-out infinite; }
   @keyframes kl-idle { 0% { transform: translateX(-100%); } 100% { transform: translateX(340%); } }
 }
 `;

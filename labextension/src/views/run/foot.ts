@@ -7,12 +7,12 @@ import type { Draw, RunContext } from './context.ts';
 import type { Acting } from './head.ts';
 
 /** A connection that is lost for longer is said to be so; before, it is being taken up again. */
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 6_000;
 
 export function foot(parent: HTMLElement, { store, source, signal }: RunContext, acting: Acting): Draw {
   const whole = h('span', { class: 'kl-run-whole' });
   const off = h('span', { class: 'kl-run-off' });
-  const again = h('button', { type: 'button', class: 'kl-link', text: 'Try again', onclick: () => (acting.reason = null) });
+  const again = h('button', { type: 'button', class: 'kl-link', text: 'Try again', onclick: () => acting.reason.set(null) });
   const live = h('span', { class: 'kl-run-live', role: 'status' });
   parent.append(h('footer', { class: 'kl-run-foot' }, whole, h('span', { class: 'kl-grow' }), off, again, live));
   let lostAt: number | null = null;
@@ -23,8 +23,8 @@ export function foot(parent: HTMLElement, { store, source, signal }: RunContext,
     else lostAt ??= Date.now();
     setText(whole, wholeness(store.state));
     whole.dataset['missing'] = String(store.state.gaps.length > 0);
-    setText(off, acting.reason === null ? '' : `Cancel and Rerun are off: ${acting.reason}`);
-    again.hidden = acting.reason === null;
+    setText(off, acting.reason.get() === null ? '' : `Cancel and Rerun are off: ${acting.reason.get() ?? ''}`);
+    again.hidden = acting.reason.get() === null;
     const over = ended(store.state) && store.over;
     const text = connection === 'lost' ? lost(lostAt!) : over ? '' : connection === 'connecting' ? 'connecting …' : store.paused ? 'paused' : 'live';
     setText(live, text);

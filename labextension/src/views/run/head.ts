@@ -2,6 +2,7 @@
 
 import { Refusal } from '../../sources/source.ts';
 import { Unreachable } from '../../sources/transport.ts';
+import { Value } from '../../sources/value.ts';
 import { h, setText } from '../dom.ts';
 import { absolute, duration, relative } from '../format.ts';
 import { copy, download } from '../host.ts';
@@ -17,12 +18,16 @@ export interface HeadOptions {
 
 /** Why acting is off, where it is: told beside the controls and in the foot. */
 export class Acting {
-  reason: string | null = null;
+  readonly reason: Value<string | null>;
+
+  constructor(reason: string | null = null) {
+    this.reason = new Value(reason);
+  }
 
   /** What an error of an action says, and whether it would be the same for every action. */
   take(error: unknown): string {
     const text = error instanceof Unreachable ? 'nothing answers at the moment' : error instanceof Error ? error.message : String(error);
-    if (error instanceof Refusal && (error.kind === 'cluster' || error.problem.status === 403)) this.reason = text;
+    if (error instanceof Refusal && (error.kind === 'cluster' || error.problem.status === 403)) this.reason.set(text);
     return text;
   }
 }
@@ -90,8 +95,8 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
     children.hidden = state.children === 0;
     setText(children, state.children === 1 ? '1 child run' : `${state.children} child runs`);
     cancel.draw();
-    again.disabled = acting.reason !== null;
-    again.title = acting.reason ?? '';
+    again.disabled = acting.reason.get() !== null;
+    again.title = acting.reason.get() ?? '';
   };
 }
 
@@ -133,8 +138,8 @@ function cancelling({ store, source, runId }: RunContext, acting: Acting): Part 
     begin.hidden = over || asking;
     ask.hidden = over || !asking;
     const busy = sent || state.cancelling !== null;
-    begin.disabled = busy || acting.reason !== null;
-    begin.title = acting.reason ?? '';
+    begin.disabled = busy || acting.reason.get() !== null;
+    begin.title = acting.reason.get() ?? '';
     setText(begin, busy ? 'Cancelling …' : 'Cancel');
     if (over) setText(wrong, '');
   };

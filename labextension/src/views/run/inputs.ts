@@ -15,8 +15,7 @@ export function inputs(panel: HTMLElement, context: RunContext): Draw {
     if (row) void copy(launchCode(row.entrypoint, row.flow, row.inputs)).then((done) => brief(button, done ? 'Copied' : 'Cannot copy'));
   });
   panel.append(
-    h('div', { class: 'kl-inputs' }, h('div', { class: 'kl-row' }, h('span', { class: 'kl-grow' }), button), given,
-      h('details', {}, h('summary', { text: 'About this run' }), facts)),
+    h('div', { class: 'kl-inputs' }, given, h('p', {}, button), h('details', {}, h('summary', { text: 'About this run' }), facts)),
   );
   let drawn: unknown = null;
   let told = '';
@@ -94,5 +93,7 @@ export const INPUTS_CSS = `
 .kl .kl-facts { display: grid; grid-template-columns: minmax(90px, auto) minmax(0, 1fr); gap: 4px 16px; margin: 4px 0 10px; }
 .kl .kl-facts dt { color: var(--kl-fg2); overflow-wrap: anywhere; }
 .kl .kl-facts dd { margin: 0; min-width: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
+.kl .kl-inputs p { margin: 6px 0; }
+.kl .kl-facts .kl-text { font-family: inherit; font-size: inherit; }
 .kl .kl-inputs summary { cursor: pointer; color: var(--kl-fg2); }
 `;

@@ -133,12 +133,10 @@ function brief(value: unknown): string {
 }
 
 function mark(place: HTMLElement, changed: Set<string>): void {
-  for (const field of place.querySelectorAll('.kl-form-field')) {
-    const name = field.querySelector('[name]')?.getAttribute('name');
-    field.classList.toggle('kl-changed', name !== null && name !== undefined && changed.has(name));
+  for (const field of place.querySelectorAll<HTMLElement>('.kl-form-field[data-name]')) {
+    field.classList.toggle('kl-changed', changed.has(field.dataset['name'] ?? ''));
   }
 }
-
 
 export const RERUN_CSS = `
 .kl .kl-rerun { border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-accent); border-radius: 4px; padding: 8px 12px; max-height: min(70vh, 560px); overflow: auto; }

@@ -2,7 +2,7 @@
 // in the page: the newest while the run goes on, and it follows the end only while the reader is there.
 
 import { fill, h, setText } from '../dom.ts';
-import { clock, count, plural } from '../format.ts';
+import { absolute, clock, count, plural } from '../format.ts';
 import { showBundle, showValue } from '../output.ts';
 import { type Answered, type Piece, ended } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
@@ -12,6 +12,12 @@ const STEP = 40;
 const MOST = 160;
 
 type Entry = Piece | Answered;
+
+interface Shown {
+  entry: Entry;
+  element: HTMLElement;
+  end: AbortController;
+}
 
 export function results(panel: HTMLElement, context: RunContext): Draw {
   return new Results(panel, context).draw;
@@ -25,11 +31,14 @@ class Results {
   private readonly empty = h('div', { class: 'kl-empty' });
   private entries: Entry[] = [];
   private pieces: Piece[] | null = null;
-  private taken = { pieces: 0, answers: 0 };
+  private taken = { seq: -1, answers: 0 };
+  private final: Piece | null = null;
+  /** Buttons that stand for what the overview left out, by the piece after it. */
+  private readonly holes = new Map<Piece, HTMLElement>();
   /** The entries that are in the page: from, up to. */
   private from = 0;
   private to = 0;
-  private readonly shown: { element: HTMLElement; end: AbortController }[] = [];
+  private readonly shown: Shown[] = [];
   /** An ended run shows what came of it first. */
   private readonly finalFirst: boolean;
 
@@ -48,6 +57,8 @@ class Results {
     this.collect();
     if (following) this.catchUp();
     else this.extend();
+    for (const { entry, element } of this.shown) if ('payload' in entry) this.open(entry, element);
+    if (this.final && this.to === this.entries.length) this.open(this.final, null);
     this.earlier.hidden = this.from === 0;
     setText(this.earlier, `Show ${plural(this.from, 'earlier result')}`);
     const rest = this.entries.length - this.to;
@@ -67,7 +78,8 @@ class Results {
   private restart(pieces: Piece[]): void {
     this.pieces = pieces;
     this.entries = [];
-    this.taken = { pieces: 0, answers: 0 };
+    this.taken = { seq: -1, answers: 0 };
+    this.final = null;
     this.clear();
     [this.from, this.to] = [0, 0];
     fill(this.outcome);
@@ -77,16 +89,19 @@ class Results {
     for (const one of this.shown.splice(0)) this.remove(one);
   }
 
-  private remove({ element, end }: { element: HTMLElement; end: AbortController }): void {
+  private remove({ entry, element, end }: Shown): void {
     end.abort();
     element.remove();
+    if ('payload' in entry) this.close(entry);
   }
 
   /** Pieces and answers that are new, in the order of the log. */
   private collect(): void {
     const { pieces, answers } = this.context.store.state;
-    const fresh: Entry[] = [...pieces.slice(this.taken.pieces), ...answers.slice(this.taken.answers)];
-    this.taken = { pieces: pieces.length, answers: answers.length };
+    let from = pieces.length;
+    while (from > 0 && pieces[from - 1]!.seq > this.taken.seq) from--;
+    const fresh: Entry[] = [...pieces.slice(from), ...answers.slice(this.taken.answers)];
+    this.taken = { seq: pieces.at(-1)?.seq ?? -1, answers: answers.length };
     fresh.sort((a, b) => seqOf(a) - seqOf(b));
     for (const entry of fresh) {
       if (this.finalFirst && 'payload' in entry && entry.kind === 'final') this.conclude(entry);
@@ -94,7 +109,52 @@ class Results {
     }
   }
 
+  /** A button where pieces are left out, in front of the one that comes after them. */
+  private open(piece: Piece, element: HTMLElement | null): void {
+    if (!piece.missing || this.holes.has(piece)) return;
+    const button = h('button', { type: 'button', class: 'kl-link kl-pieces-more', text: `Show ${plural(piece.missing, 'result')} in between` });
+    button.addEventListener('click', () => void this.fetch(piece, button));
+    this.holes.set(piece, button);
+    this.list.insertBefore(button, element);
+  }
+
+  private close(piece: Piece): void {
+    this.holes.get(piece)?.remove();
+    this.holes.delete(piece);
+  }
+
+  private async fetch(piece: Piece, button: HTMLButtonElement): Promise<void> {
+    button.disabled = true;
+    try {
+      const found = await this.context.store.fetchBefore(piece, this.context.signal);
+      this.close(piece);
+      for (const one of found) this.insert(one);
+      this.draw();
+    } catch (error) {
+      if (this.context.signal.aborted) return;
+      button.disabled = false;
+      setText(button, `${error instanceof Error ? error.message : String(error)} – try again`);
+    }
+  }
+
+  /** A piece that comes late, at its place. */
+  private insert(piece: Piece): void {
+    let at = this.entries.length;
+    while (at > 0 && seqOf(this.entries[at - 1]!) > piece.seq) at--;
+    this.entries.splice(at, 0, piece);
+    if (at < this.from) {
+      this.from++;
+      this.to++;
+    } else if (at <= this.to) {
+      const one = this.made(piece);
+      this.list.insertBefore(one.element, this.shown[at - this.from]?.element ?? null);
+      this.shown.splice(at - this.from, 0, one);
+      this.to++;
+    }
+  }
+
   private conclude(final: Piece): void {
+    this.final = final;
     const end = new AbortController();
     fill(this.outcome, this.make(final, end.signal));
   }
@@ -120,10 +180,9 @@ class Results {
   }
 
   private append(): void {
-    const end = new AbortController();
-    const element = this.make(this.entries[this.to++]!, end.signal);
-    this.shown.push({ element, end });
-    this.list.append(element);
+    const one = this.made(this.entries[this.to++]!);
+    this.shown.push(one);
+    this.list.append(one.element);
   }
 
   private more(direction: 1 | -1): void {
@@ -132,14 +191,18 @@ class Results {
       // what is in view stays in view
       const below = this.panel.scrollHeight - this.panel.scrollTop;
       for (let i = 0; i < STEP && this.from > 0; i++) {
-        const end = new AbortController();
-        const element = this.make(this.entries[--this.from]!, end.signal);
-        this.shown.unshift({ element, end });
-        this.list.prepend(element);
+        const one = this.made(this.entries[--this.from]!);
+        this.shown.unshift(one);
+        this.list.prepend(one.element);
       }
       this.panel.scrollTop = this.panel.scrollHeight - below;
     }
     this.draw();
+  }
+
+  private made(entry: Entry): Shown {
+    const end = new AbortController();
+    return { entry, element: this.make(entry, end.signal), end };
   }
 
   private make(entry: Entry, end: AbortSignal): HTMLElement {
@@ -157,10 +220,10 @@ class Results {
       h(
         'header', { class: 'kl-piece-head' },
         piece.kind === 'final' ? h('strong', { text: 'Result' }) : null,
-        piece.kind === 'action' ? h('span', { text: 'step' }) : null,
         piece.agent === null ? null : h('span', { class: 'kl-agent', text: piece.agent }),
-        h('time', { class: 'kl-piece-time', datetime: new Date(piece.ts).toISOString(), text: clock(piece.ts).slice(0, 8) }),
+        piece.kind === 'action' ? h('span', { text: 'step' }) : null,
       ),
+      timeOf(piece.ts),
       body,
     );
     const name = `${store.state.row?.flow.split('/').pop() ?? 'run'}-${runId.slice(-8)}-${piece.seq}`;
@@ -175,6 +238,10 @@ class Results {
   }
 }
 
+function timeOf(ts: number): HTMLElement {
+  return h('time', { class: 'kl-piece-time', datetime: new Date(ts).toISOString(), title: absolute(ts), text: clock(ts).slice(0, 8) });
+}
+
 function seqOf(entry: Entry): number {
   return 'payload' in entry ? entry.seq : entry.closedSeq;
 }
@@ -184,33 +251,28 @@ function answer(entry: Answered, { source, runId }: RunContext, signal: AbortSig
   const name = entry.name ?? 'question';
   const text = entry.expired ? 'expired: nobody answered' : `answered by ${entry.by ?? 'somebody'}`;
   const given = h('div', { class: 'kl-piece-body' });
-  const details = h(
-    'details', {},
-    h('summary', {}, h('span', { text: name }), ' ', h('span', { class: 'kl-muted', text }),
-      h('time', { class: 'kl-piece-time', datetime: new Date(entry.at).toISOString(), text: clock(entry.at).slice(0, 8) })),
-    given,
-  );
+  const line = [h('span', { text: name }), ' ', h('span', { class: 'kl-muted', text })];
+  const details = h('details', {}, h('summary', {}, ...line), given);
   details.addEventListener('toggle', () => showValue(given, entry.result, { source, runId, signal }), { once: true });
-  const element = h('article', { class: 'kl-piece', 'data-kind': 'answer', 'aria-label': `${name}: ${text}`, tabindex: '-1' }, details);
-  if (entry.expired) details.replaceWith(h('div', { class: 'kl-row' }, h('span', { text: name }), h('span', { class: 'kl-muted', text })));
-  return element;
+  const body = entry.expired ? h('div', {}, ...line) : details;
+  return h('article', { class: 'kl-piece', 'data-kind': 'answer', 'aria-label': `${name}: ${text}`, tabindex: '-1' }, timeOf(entry.at), h('div', { class: 'kl-piece-body' }, body));
 }
 
 export const RESULTS_CSS = `
-.kl .kl-piece { padding: 7px 2px; min-width: 0; }
+.kl .kl-piece { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 2px 12px; padding: 7px 2px; min-width: 0; }
 .kl .kl-piece + .kl-piece { border-top: 1px solid color-mix(in srgb, var(--kl-border) 60%, transparent); }
-.kl .kl-piece-head { float: inline-end; display: flex; gap: 8px; align-items: baseline; margin-inline-start: 12px; font-size: .88em; color: var(--kl-fg2); }
-.kl .kl-piece-time { color: var(--kl-fg2); font-variant-numeric: tabular-nums; font-size: .95em; opacity: .8; }
+.kl .kl-piece-head { grid-column: 1; display: flex; gap: 8px; align-items: baseline; color: var(--kl-fg2); font-size: .92em; }
+.kl .kl-piece-head:empty { display: none; }
+.kl .kl-piece-time { grid-column: 2; grid-row: 1; color: var(--kl-fg2); font-variant-numeric: tabular-nums; font-size: .88em; }
 .kl .kl-agent { border: 1px solid var(--kl-border); border-radius: 9px; padding: 0 7px; }
-.kl .kl-piece-body { min-width: 0; }
-.kl .kl-piece-body > .kl-output:has(.kl-table-box, .kl-prose, .kl-image, .kl-bokeh) { clear: none; }
+.kl .kl-piece-body { grid-column: 1; min-width: 0; }
 .kl .kl-piece[data-kind=action] { color: var(--kl-fg2); }
 .kl .kl-piece[data-kind=answer] summary { cursor: pointer; }
-.kl .kl-piece[data-kind=answer] .kl-piece-time { float: inline-end; }
-.kl .kl-piece[data-kind=answer] .kl-piece-body { padding: 6px 0 0 16px; }
-.kl .kl-outcome:not(:empty) { margin: 6px 0; border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-ok); border-radius: 4px; padding: 0 10px; }
-.kl .kl-outcome .kl-piece-head { float: none; justify-content: space-between; margin: 0 0 3px; }
-.kl .kl-pieces > .kl-piece[data-kind=final] > .kl-piece-head { float: none; justify-content: space-between; margin: 0 0 3px; }
-.kl .kl-pieces > .kl-piece[data-kind=final] { border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-ok); border-radius: 4px; padding: 7px 10px; margin-top: 6px; }
+.kl .kl-piece[data-kind=answer] .kl-piece-body .kl-piece-body { padding: 6px 0 0 16px; }
+.kl .kl-piece[data-kind=final] { border: 1px solid var(--kl-border); border-inline-start: 3px solid var(--kl-ok); border-radius: 4px; padding: 6px 10px; margin: 6px 0; }
 .kl .kl-pieces-more { display: block; margin: 6px 0; }
+@container (max-width: 480px) {
+  .kl .kl-piece { grid-template-columns: minmax(0, 1fr); }
+  .kl .kl-piece-time { display: none; }
+}
 `;

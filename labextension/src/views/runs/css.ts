@@ -16,11 +16,13 @@ export const RUNS_STYLE = `
 .kl .kl-runs-bulk.kl-idle { display: none; }
 .kl .kl-runs-order { display: none; }
 .kl button.kl-danger { border-color: var(--kl-bad); color: var(--kl-bad); }
-.kl .kl-runs-sentinel { height: 1px; margin-block-end: -9px; }
-.kl .kl-runs-pills { position: sticky; inset-block-start: 4px; z-index: 2; height: 0; text-align: center; }
+.kl .kl-runs-sentinel { height: 1px; margin-block-end: -1px; }
+/* above the headers, and at the top of the place when it is scrolled */
+.kl .kl-runs-pills { position: sticky; inset-block-start: 38px; z-index: 2; height: 0; text-align: center; }
+.kl .kl-runs-pills > button { margin-block-start: -34px; }
 .kl button.kl-runs-pill { border: 0; border-radius: 14px; padding: 3px 14px; background: var(--kl-accent); color: var(--kl-on-accent); cursor: pointer; font-weight: 600;
   box-shadow: 0 1px 4px color-mix(in srgb, var(--kl-fg) 35%, transparent); }
-.kl .kl-runs > .kl-problem { margin: 0; }
+.kl .kl-runs > div > .kl-problem { margin: 0 0 8px; }
 .kl .kl-runs-scroll { overflow-x: auto; }
 .kl .kl-runs table { border-collapse: collapse; width: 100%; table-layout: fixed; min-width: 760px; }
 .kl .kl-runs th { text-align: start; font-weight: 600; border-block-end: 1px solid var(--kl-border); padding: 5px 8px; white-space: nowrap; color: var(--kl-fg2); }
@@ -56,6 +58,8 @@ export const RUNS_STYLE = `
 .kl .kl-runs.kl-stale tbody, .kl .kl-runs.kl-waiting tbody { opacity: .65; }
 @container (max-width: 640px) {
   .kl .kl-runs-order { display: block; }
+  .kl .kl-runs-pills { inset-block-start: 4px; }
+  .kl .kl-runs-pills > button { margin-block-start: -4px; }
   .kl .kl-runs table { min-width: 0; display: block; }
   .kl .kl-runs thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .kl .kl-runs tbody { display: flex; flex-direction: column; gap: 8px; }
@@ -71,7 +75,8 @@ export const RUNS_STYLE = `
   .kl .kl-runs td.kl-runs-id { grid-area: 3 / 2; }
   .kl .kl-runs td.kl-runs-user { grid-area: 3 / 3; text-align: end; }
   .kl .kl-runs td:is(.kl-runs-progress, .kl-runs-result) { grid-column: 2 / -1; white-space: normal; overflow-wrap: anywhere; }
-  .kl .kl-runs td.kl-runs-result { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; }
+  .kl .kl-runs td.kl-runs-progress:not(:has(progress:not([hidden]), span:not(:empty))), .kl .kl-runs td.kl-runs-result:has(span:empty) { display: none; }
+  .kl .kl-runs td.kl-runs-result:not(:has(span:empty)) { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; }
   .kl .kl-runs-tokens > input { width: 100%; }
   .kl .kl-runs-tokens { flex: 1 1 40%; }
   .kl .kl-runs-filters select { flex: 1 1 100%; }

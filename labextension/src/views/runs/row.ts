@@ -97,10 +97,10 @@ export class Row {
   }
 
   private outcome(row: RunRow): void {
-    const text = row.error ?? (row.result !== null && row.result !== '' ? row.result : TERMINAL.includes(row.status) ? row.reason : '');
+    const text = row.error || row.result || (TERMINAL.includes(row.status) ? row.reason : '');
     setText(this.result, text.slice(0, 300));
     this.result.title = text.length > 40 ? text.slice(0, 2000) : '';
-    this.result.classList.toggle('kl-runs-error', row.error !== null && row.error !== '');
+    this.result.classList.toggle('kl-runs-error', !!row.error);
   }
 }
 
