@@ -78,7 +78,7 @@ class Sessions:
         found = await self._inner.user(request)
         if found is not None:
             return found
-        found = self._signed_in(request.cookies.get(self.cookie, ""))
+        found = self.known(request.cookies.get(self.cookie, ""))
         forgeable = unsafe and request.scope["type"] == "http" and REQUEST_HEADER not in request.headers
         if found is not None and forgeable:
             raise Refused(403, "forged", f"with a cookie this takes the header {REQUEST_HEADER}: a page could forge it")
@@ -110,7 +110,7 @@ class Sessions:
             place.unlink()
         except FileNotFoundError:
             return None
-        return cookie if age < _TICKET_S and self._signed_in(cookie) else None
+        return cookie if age < _TICKET_S and self.known(cookie) else None
 
     def _ticket(self, word: str) -> Path:
         return self._folder / "tickets" / hashlib.sha256(word.encode("utf-8", "surrogateescape")).hexdigest()
@@ -119,7 +119,8 @@ class Sessions:
         data = json.dumps({"token": mark, "until": int(time.time()) + _DAYS_30}).encode()
         return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (data, self._signature(data)))
 
-    def _signed_in(self, cookie: str) -> User | None:
+    def known(self, cookie: str) -> User | None:
+        """Whose cookie it is, as long as it counts."""
         if not cookie or not isinstance(self._inner, TokenFile):
             return None
         try:

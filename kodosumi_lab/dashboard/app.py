@@ -24,6 +24,9 @@ from kodosumi_lab.icon import ICON
 
 __all__ = ["Board"]
 
+#: The name that Panel gives a file which it serves.
+_SERVED = "bokeh_app_"
+
 pn.extension(notifications=True, reconnect=True, loading_indicator=False)
 
 _ICONS = {
@@ -83,6 +86,8 @@ class Board:
         Where the browser finds the gateway, relative to the page; empty where there is none beside it.
     dark
         Whether the page begins dark.
+    own
+        Whether the browser's page is the dashboard's; in a notebook it is not.
 
     Attributes
     ----------
@@ -90,7 +95,7 @@ class Board:
         What is served.
     """
 
-    def __init__(self, hub: Hub, user: User, *, api: str = "", dark: bool = False) -> None:
+    def __init__(self, hub: Hub, user: User, *, api: str = "", dark: bool = False, own: bool = True) -> None:
         self.hub, self.user = hub, user
         self.state = State()
         location = pn.state.location
@@ -103,7 +108,7 @@ class Board:
         self._say_away()
         self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
-        self._shell = Shell(query=self.state.query, dark=dark, keys=keys, width=0, height=0, margin=0)
+        self._shell = Shell(query=self.state.query, dark=dark, keys=keys, own=own, width=0, height=0, margin=0)
         self.page: Any = pmui.Page(  # type: ignore[attr-defined] # it makes its names known at run time
             title="Kodosumi Lab",
             favicon="data:image/svg+xml," + quote(ICON),
@@ -243,3 +248,9 @@ class _Closed(View):
         role = _ROLES[name].name.lower()
         told = f"{PAGES[name]} takes the role {role}; {desk.access.user.name} has {desk.access.user.role.name.lower()}."
         self.pane = html(notice(told, "warning"))
+
+
+if __name__.startswith(_SERVED):
+    from kodosumi_lab.dashboard.alone import served
+
+    served()

@@ -44,6 +44,10 @@ class Shell(Widget):
         Whether it is dark, or as narrow as a phone.
     keys
         Pages by the letter that leads there.
+    own
+        Whether the browser's page is the dashboard's; in a notebook only links are followed.
+    cookie
+        Kept by the browser, which loads the page again.
     """
 
     _esm = STATIC / "shell.js"
@@ -54,6 +58,8 @@ class Shell(Widget):
     dark = param.Boolean(False)
     narrow = param.Boolean(False)
     keys = param.Dict({})
+    own = param.Boolean(True)
+    cookie = param.String("")
 
 
 class LogWidget(Widget):

@@ -93,4 +93,10 @@ async def review(title: str, *, tracer: kl.Tracer) -> dict:  # type: ignore[type
     sure = await tracer.lock("sure?")
     async with tracer.fs() as fs:
         files = [info["path"] for info in await fs.ls("in")]
-    return {"verdict": said["verdict"], "pin": len(said["pin"] or ""), "proof": said["proof"], "sure": sure, "files": files}
+    return {
+        "verdict": said["verdict"],
+        "pin": len(said["pin"] or ""),
+        "proof": said["proof"],
+        "sure": sure,
+        "files": files,
+    }

@@ -132,7 +132,7 @@ ROWS = [
         "dashboard.views.run",
         "dashboard.views.runs",
     ],
-    ["dashboard.app"],
+    ["dashboard.app", "dashboard.alone"],
     ["dashboard.mounted"],
     ["cli"],
     ["magic.names", "magic.parser"],

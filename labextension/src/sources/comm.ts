@@ -100,7 +100,8 @@ export class CommTransport implements Transport {
       return;
     }
     // A trait keeps its last value only, so it carries everything that is not answered yet.
-    this.outbox.push(data ? { ...content, base64: base64(data) } : content);
+    // as JSON has it: such a host takes no undefined
+    this.outbox.push(JSON.parse(JSON.stringify(data ? { ...content, base64: base64(data) } : content)) as object);
     this.outbox.splice(0, Math.max(0, this.outbox.length - 50));
     this.model.set('_outbox', { n: ++counter, items: [...this.outbox] });
     this.model.save_changes();

@@ -8,6 +8,8 @@ export interface ShellOptions {
   query: string;
   /** Pages by the letter that leads there after `g`: their address and name. */
   keys: Record<string, [string, string]>;
+  /** Whether the browser's page is the dashboard's own; in a notebook address, title, keys and theme are not. */
+  own: boolean;
 }
 
 export interface Shell {
@@ -45,57 +47,24 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
 
   const go = (next: string): void => {
     if (next === query) return;
-    remember(query, next);
+    if (options.own) remember(query, next);
     query = next;
     host.went(next);
   };
 
-  const dialog = h('dialog', { class: 'kl-keys', 'aria-label': 'Keys' });
-  parent.append(dialog);
-  const names: [string, string][] = Object.entries(options.keys).map(([key, [, name]]) => [`g ${key}`, name]);
-  const list = h('dl');
-  for (const [key, name] of [...names, ['/', 'Search'], ['?', 'These keys']] as [string, string][]) {
-    list.append(h('dt', { text: key }), h('dd', { text: name }));
-  }
-  const close = h('button', { class: 'kl-btn', text: 'Close', onclick: () => dialog.close() });
-  fill(dialog, h('h2', { text: 'Keys' }), list, close);
-
-  let afterG = 0;
-  document.addEventListener(
-    'keydown',
-    (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || writes(event)) return;
-      const led = performance.now() - afterG < AFTER_G_MS ? options.keys[event.key] : undefined;
-      afterG = 0;
-      if (led) go(led[0]);
-      else if (event.key === 'g') afterG = performance.now();
-      else if (event.key === '/') searchField(document)?.focus();
-      else if (event.key === '?') dialog.showModal();
-      else return;
-      event.preventDefault();
-    },
-    { signal },
-  );
-
-  // links of ours change what is shown; with a modifier, or the middle button, they are links as any others
-  document.addEventListener(
-    'click',
-    (event) => {
-      if (event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-      const link = event.composedPath().find((one): one is HTMLAnchorElement => one instanceof HTMLAnchorElement);
-      const href = link?.getAttribute('href');
-      if (!href?.startsWith('?') || link?.target) return;
-      event.preventDefault();
-      go(href);
-    },
-    { signal },
-  );
-
+  followLinks(go, signal);
   document.addEventListener(
     OPEN_RUN,
     (event) => go(`?page=run&run=${encodeURIComponent((event as CustomEvent<string>).detail)}`),
     { signal },
   );
+  if (!options.own) {
+    const show = (next: string): void => {
+      query = next;
+    };
+    return { show, title: () => undefined, theme: () => undefined };
+  }
+  mountKeys(parent, options.keys, go, signal);
 
   window.addEventListener(
     'popstate',
@@ -142,6 +111,51 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
       keep(dark === system.matches ? null : dark ? 'dark' : 'light');
     },
   };
+}
+
+/** Links of ours change what is shown; with a modifier, or the middle button, they are links as any others. */
+function followLinks(go: (query: string) => void, signal: AbortSignal): void {
+  document.addEventListener(
+    'click',
+    (event) => {
+      if (event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+      const link = event.composedPath().find((one): one is HTMLAnchorElement => one instanceof HTMLAnchorElement);
+      const href = link?.getAttribute('href');
+      if (!href?.startsWith('?page=') || link?.target) return;
+      event.preventDefault();
+      go(href);
+    },
+    { signal },
+  );
+}
+
+function mountKeys(parent: HTMLElement, keys: Record<string, [string, string]>, go: (query: string) => void, signal: AbortSignal): void {
+  const dialog = h('dialog', { class: 'kl-keys', 'aria-label': 'Keys' });
+  parent.append(dialog);
+  const names: [string, string][] = Object.entries(keys).map(([key, [, name]]) => [`g ${key}`, name]);
+  const list = h('dl');
+  for (const [key, name] of [...names, ['/', 'Search'], ['?', 'These keys']] as [string, string][]) {
+    list.append(h('dt', { text: key }), h('dd', { text: name }));
+  }
+  const close = h('button', { class: 'kl-btn', text: 'Close', onclick: () => dialog.close() });
+  fill(dialog, h('h2', { text: 'Keys' }), list, close);
+
+  let afterG = 0;
+  document.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || writes(event)) return;
+      const led = performance.now() - afterG < AFTER_G_MS ? keys[event.key] : undefined;
+      afterG = 0;
+      if (led) go(led[0]);
+      else if (event.key === 'g') afterG = performance.now();
+      else if (event.key === '/') searchField(document)?.focus();
+      else if (event.key === '?') dialog.showModal();
+      else return;
+      event.preventDefault();
+    },
+    { signal },
+  );
 }
 
 /** Another page is a step that one goes back from; a filter is not. */

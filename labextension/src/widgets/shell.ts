@@ -9,7 +9,11 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
     model.set(name, value);
     model.save_changes();
   };
-  const options = { query: model.get('query') as string, keys: model.get('keys') as Record<string, [string, string]> };
+  const options = {
+    query: model.get('query') as string,
+    keys: model.get('keys') as Record<string, [string, string]>,
+    own: model.get('own') !== false,
+  };
   const shell = mountShell(root(el, SHELL_CSS, signal), options, signal, {
     went: (query) => told('query', query),
     narrow: (is) => told('narrow', is),
@@ -24,7 +28,15 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
   follow('query', () => shell.show(model.get('query') as string));
   follow('title', title);
   follow('waiting', title);
+  follow('cookie', () => signedIn(model.get('cookie') as string));
   follow('dark', () => shell.theme(model.get('dark') as boolean));
+}
+
+/** Keep who this is, and come again as them; where a gateway is beside the dashboard it does this itself. */
+function signedIn(cookie: string): void {
+  if (!cookie) return;
+  document.cookie = cookie + (location.protocol === 'https:' ? '; secure' : '');
+  location.reload();
 }
 
 export default {
