@@ -15,7 +15,7 @@ PACKAGE = Path(kl.__file__).parent
 
 #: From the words and contracts upwards; a module may import what stands in an earlier row, or in its own.
 ROWS = [
-    ["_alias", "_lazy.rfc3987_syntax", "errors"],
+    ["_alias", "_lazy.rfc3987_syntax", "errors", "icon"],
     ["settings", "events", "_mime"],
     [
         "forms.elements",
@@ -57,6 +57,7 @@ ROWS = [
         "runtime.uploads",
         "runtime.desk",
     ],
+    ["runtime.retention"],
     ["runtime.stream", "runtime.console", "runtime.tracer", "runtime.home", "runtime.link", "runtime.fs", "response"],
     ["runtime.sent", "runtime.crew", "runtime.graph", "runtime.addresses", "runtime.services"],
     ["runtime.spooling"],
@@ -109,6 +110,30 @@ ROWS = [
     ["widgets.code", "widgets.controls"],
     ["widgets.memory"],
     ["widgets.form"],
+    ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
+    ["dashboard.access"],
+    ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub"],
+    ["dashboard.views.base"],
+    ["dashboard.widgets"],
+    ["dashboard.views.confirm", "dashboard.views.charts", "dashboard.views.sheet"],
+    [
+        "dashboard.views.sql",
+        "dashboard.views.sources",
+        "dashboard.views.people",
+        "dashboard.views.keeping",
+        "dashboard.views.services",
+    ],
+    [
+        "dashboard.views.analytics",
+        "dashboard.views.cluster",
+        "dashboard.views.control",
+        "dashboard.views.flows",
+        "dashboard.views.inbox",
+        "dashboard.views.run",
+        "dashboard.views.runs",
+    ],
+    ["dashboard.app", "dashboard.alone"],
+    ["dashboard.mounted"],
     ["cli"],
     ["magic.names", "magic.parser"],
     ["magic.words", "magic.shown", "magic.cells", "magic.arriving", "magic.ui"],

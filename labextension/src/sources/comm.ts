@@ -108,7 +108,8 @@ export class CommTransport implements Transport {
     }
     // A trait keeps its last value only, so it carries everything that is not answered yet.
     if (content.t === 'abort') this.settle(content.id);
-    this.outbox.push(data ? { ...content, base64: base64(data) } : content);
+    // as JSON has it: such a host takes no undefined
+    this.outbox.push(JSON.parse(JSON.stringify(data ? { ...content, base64: base64(data) } : content)) as typeof content);
     this.outbox.splice(0, Math.max(0, this.outbox.length - 50));
     this.model.set('_outbox', { n: ++counter, items: [...this.outbox] });
     this.model.save_changes();
