@@ -4,14 +4,14 @@ import type { Event } from '../sources/events.ts';
 import type { Filter, Source } from '../sources/source.ts';
 import { aborted } from '../sources/transport.ts';
 import { Value } from '../sources/value.ts';
-import { ANSI_CSS, lines } from './ansi.ts';
+import { ANSI_CSS, lines } from './console/ansi.ts';
 import { AgentChoice, CONTROLS_CSS, button, connectionWords, endButton, toggle } from './controls.ts';
-import { MOST_COPIED, collect, copySelection, selectedRows } from './copying.ts';
+import { MOST_COPIED, collect, copySelection, selectedRows } from './list/copying.ts';
 import { fill, h, setText } from './dom.ts';
 import { count, plural } from './format.ts';
-import { Finder } from './finder.ts';
+import { Finder } from './console/finder.ts';
 import { copy, download } from './host.ts';
-import { KINDS, LINES_CSS, drawLine, said, textOf } from './lines.ts';
+import { KINDS, LINES_CSS, drawLine, said, textOf } from './console/lines.ts';
 import { LIST_CSS, ListModel, VirtualList } from './lists.ts';
 import { type RunStore, ended } from './store.ts';
 

@@ -4,8 +4,8 @@ import type { Connection, Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import { h, setText } from './dom.ts';
 import { plural } from './format.ts';
-import type { ListModel } from './listmodel.ts';
-import type { VirtualList } from './virtuallist.ts';
+import type { ListModel } from './list/model.ts';
+import type { VirtualList } from './list/virtual.ts';
 
 /** A button that is on or off. */
 export function toggle(label: string, state: Value<boolean>, signal: AbortSignal, title?: string): HTMLButtonElement {

@@ -3,11 +3,11 @@
 import { CONTROLS_CSS, button, toggle } from './controls.ts';
 import { coalesced, fill, h, setText, uniqueId } from './dom.ts';
 import { absolute, duration, plural } from './format.ts';
-import { Palette } from './palette.ts';
+import { Palette } from './timeline/palette.ts';
 import { LIST_CSS, VirtualList } from './lists.ts';
 import { type RunStore, type Span, ended } from './store.ts';
-import { type Item, Layout } from './timelinelayout.ts';
-import { AXIS, COLOURS, HEAD, ROW, type Scene, paint, tops, xOf } from './timelinepaint.ts';
+import { type Item, Layout } from './timeline/layout.ts';
+import { AXIS, COLOURS, HEAD, ROW, type Scene, paint, tops, xOf } from './timeline/paint.ts';
 import { Value } from '../sources/value.ts';
 
 /** A live timeline gets this much more room than it needs, so that it is not drawn to another scale all the time. */

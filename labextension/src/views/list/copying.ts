@@ -1,11 +1,11 @@
 // Copying from a list of which only what is in sight exists: the text between the ends of the
 // selection is taken from the model, however far apart they are.
 
-import type { Event } from '../sources/events.ts';
-import { copy } from './host.ts';
-import type { ListModel } from './listmodel.ts';
-import { selectionIn } from './rowpool.ts';
-import type { VirtualList } from './virtuallist.ts';
+import type { Event } from '../../sources/events.ts';
+import { copy } from '../host.ts';
+import type { ListModel } from './model.ts';
+import { selectionIn } from './rows.ts';
+import type { VirtualList } from './virtual.ts';
 
 /** More than this is for the download. */
 export const MOST_COPIED = 20_000_000;

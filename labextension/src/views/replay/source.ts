@@ -1,11 +1,11 @@
 // A finished run as if it went on now: the same source, on which time is what a player says.
 
-import { EventTable } from '../sources/events.ts';
+import { EventTable } from '../../sources/events.ts';
 import {
   type Connection, type Filter, type Followed, type LockDetail, Refusal, Source, type Window, pause,
-} from '../sources/source.ts';
-import { Value } from '../sources/value.ts';
-import type { RunDetail, RunRow } from '../wire.ts';
+} from '../../sources/source.ts';
+import { Value } from '../../sources/value.ts';
+import type { RunDetail, RunRow } from '../../wire.ts';
 
 /** Silence that is skipped, where it is. */
 export const SILENCE_MS = 5_000;

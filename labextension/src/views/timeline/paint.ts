@@ -1,9 +1,9 @@
 // Drawing of a timeline on a canvas: which colours and texts stand where. No events, no state of its own.
 
-import { duration } from './format.ts';
+import { duration } from '../format.ts';
 import { type Palette, sharp } from './palette.ts';
-import { timeLabel, timeTicks } from './ticks.ts';
-import type { Item, Lane, Layout, Wait } from './timelinelayout.ts';
+import { timeLabel, timeTicks } from '../ticks.ts';
+import type { Item, Lane, Layout, Wait } from './layout.ts';
 
 export const AXIS = 24;
 export const HEAD = 18;

@@ -1,14 +1,14 @@
 // Finding text in a list: every match is counted and can be gone to where it stands, with what is
 // around it; or only the matches are shown. The gateway looks, so nothing has to be here.
 
-import type { Source } from '../sources/source.ts';
-import { aborted } from '../sources/transport.ts';
-import { Value } from '../sources/value.ts';
-import { button, searchField, toggle } from './controls.ts';
-import { h, setText } from './dom.ts';
-import { count } from './format.ts';
-import { ListModel, type Tail } from './listmodel.ts';
-import type { VirtualList } from './virtuallist.ts';
+import type { Source } from '../../sources/source.ts';
+import { aborted } from '../../sources/transport.ts';
+import { Value } from '../../sources/value.ts';
+import { button, searchField, toggle } from '../controls.ts';
+import { h, setText } from '../dom.ts';
+import { count } from '../format.ts';
+import { ListModel, type Tail } from '../list/model.ts';
+import type { VirtualList } from '../list/virtual.ts';
 
 export class Finder {
   /** What is looked for; empty for nothing. */
