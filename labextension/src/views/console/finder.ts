@@ -37,9 +37,11 @@ export class Finder {
     const previous = button('↑', () => void this.go(-1), signal, 'Previous match');
     const next = button('↓', () => void this.go(1), signal, 'Next match');
     const only = toggle('Only matches', this.only, signal);
-    const group = h('span', { class: 'kl-tool-group', hidden: true }, previous, next, this.told, only);
-    this.element = h('span', { class: 'kl-tool-group kl-finder' }, this.input, group);
-    this.text.watch((text) => (group.hidden = text === ''), signal);
+    this.element = h('span', { class: 'kl-tool-group kl-finder' }, this.input, h('span', { class: 'kl-tool-group' }, previous, next, only, this.told));
+    // they are always there: nothing moves away under a pointer when somebody begins to type
+    this.text.watch((text) => {
+      for (const one of [previous, next, only]) one.disabled = text === '';
+    }, signal);
     this.input.addEventListener('keydown', (event) => {
       if (event.key === 'Enter') void this.go(event.shiftKey ? -1 : 1);
     }, { signal });

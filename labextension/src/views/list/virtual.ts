@@ -201,7 +201,8 @@ export class VirtualList {
     top = Math.max(0, Math.min(most, top));
     this.shift = at - top;
     this.anchor = this.heights.at(top, total);
-    this.following.set(at >= real - 2 && top >= most - 2);
+    // rows near the end may turn out to be taller than was thought: the end of the scroll bar is the end
+    this.following.set(at >= real - 2 && top >= most - inside);
     this.settle();
     this.ask();
   }

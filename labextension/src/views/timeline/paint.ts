@@ -246,7 +246,7 @@ function label(
 }
 
 function fitted(context: CanvasRenderingContext2D, words: string, room: number): string {
-  if (words.length * 4 < room || context.measureText(words).width <= room) return words;
+  if (words.length * 10 < room || context.measureText(words).width <= room) return words;
   let keep = Math.floor((words.length * room) / context.measureText(words).width);
   while (keep > 0 && context.measureText(`${words.slice(0, keep)}…`).width > room) keep--;
   return keep > 1 ? `${words.slice(0, keep)}…` : '';
