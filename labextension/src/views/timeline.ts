@@ -39,6 +39,7 @@ class Timeline {
   private hovered: string | null = null;
   private focused: string | null = null;
   private known = -1;
+  private next = 0;
 
   constructor(
     parent: HTMLElement,
@@ -145,10 +146,13 @@ class Timeline {
 
   private paint(): void {
     const { state } = this.store;
-    if (this.known !== this.store.changed.get()) {
+    // with very many spans it takes its time: then not with every event, but with the last one
+    const begun = performance.now();
+    if (this.known !== this.store.changed.get() && (begun >= this.next || ended(state))) {
       this.known = this.store.changed.get();
       this.layout.update(state);
       this.tell();
+      this.next = begun + 8 * (performance.now() - begun);
     }
     if (this.asTable.get()) {
       this.table.redraw();

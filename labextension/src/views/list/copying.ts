@@ -72,7 +72,7 @@ export function copySelection(
   later: (work: Promise<boolean>) => void,
   signal: AbortSignal,
 ): void {
-  const found = selectedRows(list);
+  const found = (event.target as Element).closest('input, textarea') ? null : selectedRows(list);
   if (!found) return;
   event.preventDefault();
   const { from, to, head, tail } = found;
