@@ -19,7 +19,7 @@ from kodosumi_lab.errors import ClusterError, FileNameError, FlowError, InputsEr
 from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.forms.secrets import step
-from kodosumi_lab.runtime import cluster, console, graph, home, provenance
+from kodosumi_lab.runtime import cluster, console, graph, home, notebook
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
@@ -394,7 +394,7 @@ def _provenance(origin: Origin) -> dict[str, Any]:
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
     # what comes over HTTP, or from a widget, has nothing to do with the cell that happens to run
-    here = provenance.executing() if origin.via is None else None
+    here = notebook.executing() if origin.via is None else None
     return {
         **({"notebook": here} if here is not None else {}),
         "user": user,

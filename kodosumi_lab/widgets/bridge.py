@@ -145,6 +145,12 @@ def _application(root: Path) -> Any:
     return create_app(log_dir=root, identity=LocalUser(), cluster=OwnCluster(root), mcp=False)
 
 
+def _as(app: App, user: Any) -> App:
+    from kodosumi_lab.api.guard import As
+
+    return cast(App, As(cast(Any, app), user))
+
+
 # -- one widget -------------------------------------------------------------------------
 
 
@@ -157,10 +163,13 @@ class Channel:
         Directory of the log that it is about.
     post
         Sends a message to the browser; called in the bridge's thread.
+    user
+        In whose name requests are made, a :class:`kodosumi_lab.api.identity.User`; the person's whose process this is
+        by default.
     """
 
-    def __init__(self, root: Path, post: Post) -> None:
-        self._root, self._post = root, post
+    def __init__(self, root: Path, post: Post, user: Any = None) -> None:
+        self._root, self._post, self._user = root, post, user
         self._tasks: OrderedDict[Any, tuple[str, asyncio.Task[None]]] = OrderedDict()
         self._seen: OrderedDict[Any, None] = OrderedDict()
         self._closed = False
@@ -231,6 +240,8 @@ class Channel:
         try:
             async with _told_to_wait(reply.wait):
                 app = await _bridge.app(self._root)
+                if self._user is not None:
+                    app = _as(app, self._user)
                 await app(_scope(content), _receiver(body), reply.send)
         except Exception as error:
             logger.exception("a widget's request failed: %s %s", content.get("method"), content.get("path"))

@@ -221,7 +221,7 @@ def test_sending_waits_for_files_and_can_be_stopped(open_page: Callable[..., Any
     page = opened(open_page, pages, "trip")
     page.allowed += [REFUSED, "status of 503"]
     held: list[Any] = []
-    page.route("**/files/chunk", held.append)  # none is answered
+    page.route("**/files/chunk", lambda route: held.extend([route]))  # none is answered
     page.get_by_label("Photos").set_input_files([{"name": "a.png", "mimeType": "image/png", "buffer": b"abc"}])
     page.get_by_label("Who").fill("Ada")
     page.get_by_role("button", name="Book").click()

@@ -174,7 +174,7 @@ def test_commands_are_described_and_know_when_they_can_be_used(lab: Lab, showcas
     )
     assert len(told) >= 16
     for name, label, caption, icon, described in told:
-        assert all((label, caption, icon)), name
+        assert all([label, caption, icon]), name
         assert json.loads(described)["args"] is not None, name
     enabled = "(id) => globalThis.jupyterapp.commands.isEnabled(id)"
     assert not lab.page.evaluate(enabled, "kodosumi:cancel-run")

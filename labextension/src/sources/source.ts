@@ -204,10 +204,8 @@ export class Source {
           last = frame.seq(frame.length - 1);
           yield { events: frame };
         }
-        if (streamed && !heard) throw new Unreachable('the stream broke off');
-        tries = 0;
-        // behind a proxy a stream ends every few minutes, which is no reason to worry anybody
-        await pause(streamed ? 100 : GLIMPSE_MS, signal);
+        if (!heard) throw new Unreachable('the stream broke off');
+        await pause(streamed ? 100 : GLIMPSE_MS, signal); // behind a proxy a stream ends every few minutes, which is no reason to worry anybody
       } catch (error) {
         if (aborted(error)) return;
         if (!(error instanceof Unreachable)) throw error;

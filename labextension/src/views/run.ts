@@ -228,7 +228,7 @@ function tabsOf(state: RunState): Shown {
   const pieces = state.pieces.length + left + state.answers.length;
   const wrong = state.failures.length > 0 || (failed(state) && state.status !== 'cancelled');
   return {
-    results: { shown: pieces > 0 || !wrong, count: pieces },
+    results: { shown: pieces > 0 || !(wrong && ended(state)), count: pieces },
     // what the overview leaves out is console lines, nearly always: the tab need not come late
     console: { shown: state.lines > 0 || (!state.checked && state.unseen > 0), count: state.lines },
     timeline: { shown: state.spans.size > 0, count: state.spans.size },

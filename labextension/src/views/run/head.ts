@@ -56,7 +56,7 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
   };
   id.addEventListener('click', () => void copied(runId, 'id'));
   const code = `kl.run("${runId}")`;
-  const more = menu('More', '⋯', [
+  const more = menu('More actions', '⋯', [
     { label: 'Copy id', run: () => void copied(runId, 'id') },
     { label: 'Copy Python', run: () => void copied(code, 'Python') },
     ...(host.insertCode ? [{ label: 'Insert Python', run: () => host.insertCode?.(code) }] : []),

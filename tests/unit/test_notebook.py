@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
-from kodosumi_lab.runtime import provenance
+from kodosumi_lab.runtime import notebook
 
 Execute = Callable[..., Any]
 
@@ -51,17 +51,17 @@ def execute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Execute]:
     manager.shutdown_kernel(now=True)
 
 
-IMPORTS = "from kodosumi_lab.runtime import launch, provenance\n"
+IMPORTS = "from kodosumi_lab.runtime import launch, notebook\n"
 
 
 def test_the_notebook_the_cell_and_its_text(execute: Execute) -> None:
-    code = IMPORTS + "told = provenance.executing()  # é"
+    code = IMPORTS + "told = notebook.executing()  # é"
     digest = hashlib.sha256(code.encode()).hexdigest()
     assert execute(code, "c-1") == {"path": "/work/here/one.ipynb", "cell": "c-1", "source_sha256": digest}
 
 
 def test_a_front_end_that_names_no_cell(execute: Execute) -> None:
-    told = execute(IMPORTS + "told = provenance.executing()")
+    told = execute(IMPORTS + "told = notebook.executing()")
     assert (told["path"], told["cell"]) == ("/work/here/one.ipynb", None)
 
 
@@ -72,20 +72,20 @@ def test_a_launch_has_it_in_its_meta_but_not_one_that_came_over_http(execute: Ex
 
 
 def test_a_thread_belongs_to_no_cell(execute: Execute) -> None:
-    code = "import threading\nheld = []\nt = threading.Thread(target=lambda: held.append(provenance.executing()))\n"
+    code = "import threading\nheld = []\nt = threading.Thread(target=lambda: held.append(notebook.executing()))\n"
     assert execute(IMPORTS + code + "t.start(); t.join(); told = held", "c-3") == [None]
 
 
 def test_what_a_task_does_later_belongs_to_the_cell_that_began_it(execute: Execute) -> None:
-    begin = "import asyncio\nasync def later():\n    await go.wait()\n    return provenance.executing()\n"
+    begin = "import asyncio\nasync def later():\n    await go.wait()\n    return notebook.executing()\n"
     execute(IMPORTS + begin + "go = asyncio.Event(); task = asyncio.ensure_future(later()); told = None", "first")
     assert execute("go.set(); told = await task", "second")["cell"] == "first"
 
 
 def test_there_is_none_outside_of_a_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "one.ipynb"))
-    assert provenance.executing() is None
+    assert notebook.executing() is None
     import IPython
 
     assert IPython.get_ipython() is None
-    assert provenance.executing() is None
+    assert notebook.executing() is None
