@@ -24,7 +24,7 @@ from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, dumps, run_date
 from kodosumi_lab.runtime.driving import Driver, Recorder, short
 from kodosumi_lab.runtime.jobs import Job, Queue, default_slots
-from kodosumi_lab.runtime.pool import Pool
+from kodosumi_lab.runtime.pool import Pool, first_name
 from kodosumi_lab.runtime.recovery import Recovery
 
 __all__ = ["DispatcherActor"]
@@ -65,6 +65,7 @@ class DispatcherActor:
         self._recovery = Recovery(
             namespace, log_dir, settings, queue=self._queue, pool=self._pool, driver=self._driver, log=self._log
         )
+        self._first = first_name(home["owner"])
         self._born: asyncio.Task[None] | None = None
         # after a crash nobody may ever call: runs must be taken over without being asked for
         ray.get_runtime_context().current_actor.ready.remote()
@@ -83,6 +84,12 @@ class DispatcherActor:
 
     async def _begin(self) -> None:
         await self._recovery.take_over(await self._spooler.open_runs.remote())
+        keep = {job.slot.name for job in self._jobs.values() if job.slot is not None}
+        # one that an earlier Dispatcher has had may be bound to a place
+        fresh = not ray.get_runtime_context().was_current_actor_reconstructed
+        await asyncio.to_thread(self._pool.sweep, keep | ({self._first} if fresh else set()))
+        if fresh:
+            self._pool.adopt(self._first)
         self._pool.refill()
         self._pool.spawn(self._watch())
         self._queue.pump()

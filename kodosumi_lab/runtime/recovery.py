@@ -61,21 +61,21 @@ class Recovery:
         self._log = log
 
     async def take_over(self, states: list[dict[str, Any]]) -> None:
-        """Go on with open runs, as the Spooler tells of them; of Runners only those that carry one stay."""
-        if states:
-            launches = await asyncio.to_thread(self._launches, [state["run_id"] for state in states])
-            for state in states:
-                job = launches.get(state["run_id"])
-                if job is None:
-                    told = {"status": "lost", "reason": "what it was launched with cannot be read back from the log"}
-                    row = (time.time_ns() // 1000, KIND_ID["status"], None, dumps(told))
-                    await self._log.append(state["run_id"], state["attempt"], secrets.randbits(64), [row])
-                    continue
-                self._queue.jobs[job.run_id] = job
-                job.attempt, job.status = state["attempt"], state["status"]
-                job.active_us, job.active_since = state["active_us"], state["active_since"]
-                await self._go_on(job, state)
-        await asyncio.to_thread(self._pool.sweep, {job.slot.name for job in self._queue.jobs.values() if job.slot})
+        """Go on with open runs, as the Spooler tells of them."""
+        if not states:
+            return
+        launches = await asyncio.to_thread(self._launches, [state["run_id"] for state in states])
+        for state in states:
+            job = launches.get(state["run_id"])
+            if job is None:
+                told = {"status": "lost", "reason": "what it was launched with cannot be read back from the log"}
+                row = (time.time_ns() // 1000, KIND_ID["status"], None, dumps(told))
+                await self._log.append(state["run_id"], state["attempt"], secrets.randbits(64), [row])
+                continue
+            self._queue.jobs[job.run_id] = job
+            job.attempt, job.status = state["attempt"], state["status"]
+            job.active_us, job.active_since = state["active_us"], state["active_since"]
+            await self._go_on(job, state)
 
     def _launches(self, run_ids: list[str]) -> dict[str, Job]:
         """Read back from the log what a run needs to start."""
