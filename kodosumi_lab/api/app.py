@@ -16,6 +16,8 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -27,6 +29,7 @@ from kodosumi_lab.api import (
     filing,
     following,
     health,
+    login,
     metrics,
     problems,
     reading,
@@ -38,8 +41,8 @@ from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
 from kodosumi_lab.api.identity import Identity, TokenFile, from_settings
-from kodosumi_lab.api.mounting import Mounted
 from kodosumi_lab.api.registered import RegisterCatalogue
+from kodosumi_lab.api.sessions import Sessions
 from kodosumi_lab.runtime.run import event_log
 from kodosumi_lab.settings import Settings
 
@@ -66,6 +69,7 @@ def create_app(
     cluster: Cluster | None = None,
     settings: Settings | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
+    pages: Iterable[str] = (),
     routers: Iterable[APIRouter] = (),
     url: str = _UNSAID,
     mcp: bool = True,
@@ -92,6 +96,9 @@ def create_app(
     mounts
         Further applications by path, such as services and a dashboard. They stand behind the
         same authentication; the user is in ``request.state.user``.
+    pages
+        Paths among the `mounts` that people read with a browser: they sign in at ``/login``, and a cookie
+        says who they are, over the API as well.
     routers
         Further routes under ``/api/v1``.
     url
@@ -111,9 +118,10 @@ def create_app(
     FlowError
         A module cannot be imported.
     """
-    held = settings or settings_module.load(log_dir=log_dir)
+    held, pages = settings or settings_module.load(log_dir=log_dir), tuple(pages)
     held.log_dir = _as_the_cluster_writes_it(held)
     who = identity or from_settings(held)
+    sessions = Sessions(who, held.log_dir / "state", held.gateway_cors_origins) if pages else None
     found = catalogue or RegisterCatalogue(held.log_dir, flows, mounts=mounts, url=url)
     gateway = Gateway(event_log(held.log_dir), held, found, cluster or Cluster(held.log_dir, address))
 
@@ -152,12 +160,17 @@ def create_app(
         app.router.routes.append(Route("/mcp", agents))
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
-        if isinstance(mounted, Mounted):
+        if hasattr(mounted, "carrier"):
             mounted.carrier = app
+    if sessions is not None:
+        app.state.sessions = sessions
+        app.include_router(login.router)
+        app.router.routes += [Route(path, _with_slash) for path in pages]
+    public = (*PUBLIC, *login.PATHS) if sessions is not None else PUBLIC
     app.state.metrics = metrics.Metrics(gateway)
     # the last one added is the first that a request meets
     app.add_middleware(BodyLimit, limit=held.gateway_body_bytes)
-    app.add_middleware(Guard, identity=who, public=PUBLIC)
+    app.add_middleware(Guard, identity=sessions or who, public=public, pages=pages)
     app.add_middleware(metrics.Measured, metrics=app.state.metrics)
     if held.gateway_cors_origins:
         app.add_middleware(
@@ -166,6 +179,12 @@ def create_app(
         )  # fmt: skip
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _with_slash(request: Request) -> Response:
+    """To the page itself, by a relative way, since a proxy in front may have taken a prefix away."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return Response(status_code=307, headers={"location": request.url.path.rpartition("/")[2] + "/" + query})
 
 
 def _agents(gateway: Gateway) -> Agents | None:

@@ -75,6 +75,25 @@ class Cluster:
                 return held
             return cluster.connect(self._found(), log_dir=self._log_dir)
 
+    def use(self, address: str | None) -> cluster.Connection:
+        """Go over to another cluster; where that fails, the one before is joined again when it is needed.
+
+        Raises
+        ------
+        ClusterError
+            It does not answer, or Ray runs in this process and would end.
+        """
+        with self._lock:
+            if cluster._joined == "embedded":
+                raise ClusterError("Ray runs in this process and would end with its runs; start the gateway without it")
+            cluster.disconnect()
+            before, self._address = self._address, address
+            try:
+                return cluster.connect(self._found(), log_dir=self._log_dir)
+            except ClusterError:
+                self._address = before
+                raise
+
     def _found(self) -> str | None:
         if self._address is not None:
             return self._address

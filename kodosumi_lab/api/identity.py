@@ -101,6 +101,10 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def _mark(digest: str) -> str:
+    return hashlib.sha256(digest.encode()).hexdigest()[:32]
+
+
 class TokenFile:
     """Bearer tokens from a file that holds their hashes.
 
@@ -156,6 +160,29 @@ class TokenFile:
             if hmac.compare_digest(entry["sha256"], given):
                 found = entry
         return User(found["user"], Role.named(found["role"])) if found is not None else None
+
+    @staticmethod
+    def mark_of(token: str) -> str:
+        """What names a token without giving it away: a hash of its hash."""
+        return _mark(_digest(token))
+
+    def marked(self, mark: str) -> User | None:
+        """Whose token :meth:`mark_of` names, as long as it counts."""
+        with self._lock:
+            known = self._load()
+        for entry in known:
+            if hmac.compare_digest(_mark(entry["sha256"]), mark):
+                return User(entry["user"], Role.named(entry["role"]))
+        return None
+
+    def entries(self) -> list[dict[str, str]]:
+        """Every token: ``user``, ``role`` and ``created``."""
+        with self._lock:
+            return [{key: entry.get(key, "") for key in ("user", "role", "created")} for entry in self._load()]
+
+    def role_of(self, name: str) -> Role | None:
+        """The greatest role that a token gives this user."""
+        return max((Role.named(entry["role"]) for entry in self.entries() if entry["user"] == name), default=None)
 
     async def user(self, request: HTTPConnection) -> User | None:
         """The user of the bearer token."""

@@ -3,10 +3,11 @@
 import type { Source } from '../sources/source.ts';
 import { mountLaunch, LAUNCH_CSS } from '../views/launch.ts';
 import { root } from '../views/theme.ts';
-import { type Model, widget } from './_widget.ts';
+import { hostOf, type Model, widget } from './_widget.ts';
 
 export default widget((model: Model, el: HTMLElement, source: Source, signal: AbortSignal) => {
   const form = mountLaunch(root(el, LAUNCH_CSS, signal), source, model.get('flow') as string, signal, {
+    host: hostOf(model),
     values: (model.get('values') as Record<string, unknown> | null) ?? {},
     changed: (values) => {
       model.set('values', values);

@@ -3,7 +3,7 @@
 import { Value } from '../sources/value.ts';
 import { INBOX_CSS, mountInbox } from '../views/inbox.ts';
 import { root } from '../views/theme.ts';
-import { widget } from './_widget.ts';
+import { hostOf, widget } from './_widget.ts';
 
 export default widget((model, el, source, signal) => {
   const count = new Value(-1);
@@ -12,5 +12,5 @@ export default widget((model, el, source, signal) => {
     model.set('count', waiting);
     model.save_changes();
   }, signal);
-  mountInbox(root(el, INBOX_CSS, signal), source, signal, {}, { count });
+  mountInbox(root(el, INBOX_CSS, signal), source, signal, hostOf(model), { count });
 });

@@ -2,7 +2,7 @@
 
 import { root } from '../views/theme.ts';
 import { RUN_CSS, mountRun } from '../views/run.ts';
-import { type Model, widget } from './_widget.ts';
+import { hostOf, type Model, widget } from './_widget.ts';
 
 export default widget((model: Model, el, source, signal) => {
   let current = new AbortController();
@@ -32,7 +32,7 @@ export default widget((model: Model, el, source, signal) => {
         keep('run_id', other);
       },
     };
-    mountRun(root(el, RUN_CSS, ending), source, runId, options, ending, {});
+    mountRun(root(el, RUN_CSS, ending), source, runId, options, ending, hostOf(model));
   };
   show();
 });

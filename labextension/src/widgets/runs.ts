@@ -6,7 +6,7 @@ import { Value } from '../sources/value.ts';
 import { RUN_CSS, mountRun } from '../views/run.ts';
 import { RUNS_CSS, mountRuns } from '../views/runs.ts';
 import { root } from '../views/theme.ts';
-import { type Model, widget } from './_widget.ts';
+import { hostOf, type Model, widget } from './_widget.ts';
 
 export default widget((model, el, source, signal) => {
   const query = shared<RunQuery>(model, 'query', {}, signal);
@@ -18,7 +18,7 @@ export default widget((model, el, source, signal) => {
   const expand = (parent: HTMLElement, runId: string, ending: AbortSignal): void => {
     mountRun(parent, source, runId, { compact: true }, ending, {});
   };
-  mountRuns(root(el, RUNS_CSS + RUN_CSS, signal), source, { query, selected, compare, expand }, signal, {});
+  mountRuns(root(el, RUNS_CSS + RUN_CSS, signal), source, { query, selected, compare, code: true, expand }, signal, hostOf(model));
 });
 
 /** A trait as a value of the view; each follows the other. */
