@@ -371,6 +371,9 @@ class Lab:
             "dark": "JupyterLab Dark",
             "high contrast": "JupyterLab Dark High Contrast",
         }
+        # JupyterLab stumbles where its start is still covered
+        started = "() => !!document.body.dataset.jpThemeName && !document.getElementById('jupyterlab-splash')"
+        self.page.wait_for_function(started)
         self.execute("apputils:change-theme", theme=named[name])
         light = "true" if name == "light" else "false"
         self.page.wait_for_function(

@@ -70,3 +70,17 @@ def test_a_run_of_another_log_is_shown_by_its_widget_while_the_kernel_lives(
             book.output(0).get_by_text("finished", exact=True).wait_for()
     finally:
         gateway.stop()
+
+
+def test_the_dashboard_is_made_when_its_tab_is_opened(
+    showcase: Showcase, open_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    settings = {"KODOSUMI_LAB_LOG_DIR": str(showcase.root)}
+    with serve_jupyter(tmp_path, base_url="/user/ada/", gateway_port=None, **settings) as jupyter:
+        lab = open_lab(jupyter)
+        lab.theme("dark")
+        lab.execute("kodosumi:open-dashboard")
+        frame = lab.page.frame_locator(".kl-lab-frame")
+        frame.get_by_role("heading", name="Flows", exact=True).wait_for(timeout=60_000)
+        background = frame.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
+        assert max(int(part) for part in background[4:-1].split(",")) < 60, "as dark as JupyterLab"
