@@ -154,6 +154,7 @@ LATE = {
     ("flow", "widgets.form"),  # flow.form()
     ("runtime.remote", "widgets.form"),  # the same
     ("widgets.memory", "widgets.form"),  # its annotation
+    ("api", "dashboard.mounted"),  # made by the gateway of a Jupyter server, when somebody opens it
 }
 
 #: The only modules that may import Ray when they are imported.
