@@ -22,7 +22,7 @@ from kodosumi_lab.dashboard.widgets import Shell
 from kodosumi_lab.dashboard.words import esc, notice
 from kodosumi_lab.icon import ICON
 
-__all__ = ["Board"]
+__all__ = ["Board", "looks"]
 
 #: The name that Panel gives a file which it serves.
 _SERVED = "bokeh_app_"
@@ -86,6 +86,8 @@ class Board:
         Where the browser finds the gateway, relative to the page; empty where there is none beside it.
     dark
         Whether the page begins dark.
+    narrow
+        Whether it is as narrow as a phone, with the pages' names out of the way.
     own
         Whether the browser's page is the dashboard's; in a notebook it is not.
 
@@ -95,7 +97,9 @@ class Board:
         What is served.
     """
 
-    def __init__(self, hub: Hub, user: User, *, api: str = "", dark: bool = False, own: bool = True) -> None:
+    def __init__(
+        self, hub: Hub, user: User, *, api: str = "", dark: bool = False, narrow: bool = False, own: bool = True
+    ) -> None:
         self.hub, self.user = hub, user
         self.state = State()
         location = pn.state.location
@@ -108,7 +112,9 @@ class Board:
         self._say_away()
         self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
-        self._shell = Shell(query=self.state.query, dark=dark, keys=keys, own=own, width=0, height=0, margin=0)
+        self._shell = Shell(
+            query=self.state.query, dark=dark, narrow=narrow, keys=keys, own=own, width=0, height=0, margin=0
+        )
         self.page: Any = pmui.Page(  # type: ignore[attr-defined] # it makes its names known at run time
             title="Kodosumi Lab",
             favicon="data:image/svg+xml," + quote(ICON),
@@ -118,6 +124,7 @@ class Board:
             sidebar=[self._nav],
             sidebar_width=208,
             sidebar_resizable=False,
+            sidebar_open=not narrow,
             main=[pn.Column(self._notice, self._body, sizing_mode="stretch_width", margin=(20, 24), max_width=1680)],
             busy_indicator=None,
             raw_css=[_ROOT],
@@ -238,6 +245,12 @@ class Board:
             '<form method="post" action="../logout"><button>Sign out</button></form>' if self.desk.api == "../" else ""
         )
         return f'<div class="who"><span title="{name}">{name}</span>{out}</div>'
+
+
+def looks() -> dict[str, Any]:
+    """How the browser that asks shows its page, as its cookies say; for :class:`Board`."""
+    cookies = pn.state.cookies
+    return {"dark": cookies.get("kodosumi-lab-theme") == "dark", "narrow": cookies.get("kodosumi-lab-narrow") == "1"}
 
 
 class _Closed(View):

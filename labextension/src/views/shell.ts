@@ -38,6 +38,7 @@ export const SHELL_CSS = `
 `;
 
 const THEME = 'kodosumi-lab-theme';
+const NARROWER = 'kodosumi-lab-narrow';
 const NARROW = '(max-width: 599px)';
 const AFTER_G_MS = 1500;
 
@@ -76,8 +77,12 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
   );
 
   const narrow = matchMedia(NARROW);
-  narrow.addEventListener('change', () => host.narrow(narrow.matches), { signal });
-  if (narrow.matches) host.narrow(true);
+  const measure = (): void => {
+    document.cookie = `${NARROWER}=${narrow.matches ? '1' : '0'}; max-age=31536000; samesite=lax`;
+    host.narrow(narrow.matches);
+  };
+  narrow.addEventListener('change', measure, { signal });
+  measure();
 
   const system = matchMedia('(prefers-color-scheme: dark)');
   const wanted = (): boolean => {
