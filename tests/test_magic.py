@@ -101,6 +101,11 @@ def test_frames_and_queries(kernel: Kernel) -> None:
     assert kernel.value("counts['n'][0] >= 1") == "True"
     assert kernel.value("f = %kodosumi flows shout\nf['tags'].to_list()") == "[['magic']]"
     assert "runs finished" in kernel.ok("%kodosumi status").text()
+    assert (
+        kernel.value("v = %kodosumi runs --view --flow shout\ntype(v).__name__, v.query['flow']")
+        == "('RunsView', ['shout'])"
+    )
+    assert kernel.value("v = %kodosumi inbox --view\ntype(v).__name__") == "'Inbox'"
     assert kernel.value("d = %kodosumi diff one run\nd.frame('inputs')['same'].to_list()[0]") == "False"
 
 

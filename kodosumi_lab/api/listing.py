@@ -34,6 +34,7 @@ class Listing:
     user: list[str] = field(default_factory=list)
     tag: list[str] = field(default_factory=list)
     parent: str | None = None
+    cell: str | None = None
     since: datetime.datetime | None = None
     until: datetime.datetime | None = None
     search: str | None = None
@@ -50,6 +51,8 @@ class Listing:
         result += [pl.col("tags").list.contains(tag) for tag in self.tag]
         if self.parent is not None:
             result.append(pl.col("parent") == self.parent)
+        if self.cell is not None:
+            result.append(pl.col("cell") == self.cell)
         if self.since is not None:
             result.append(pl.col("started") >= self.since)
         if self.until is not None:

@@ -114,7 +114,7 @@ def _inputs(flow: Flow, values: list[str], source: str | None) -> dict[str, Any]
         if not equals or not name:
             raise UsageError(f"{item!r} is no input; expected KEY=VALUE")
         data[name], texts[name] = value_of(name, text)
-    return fitting(flow.validate, data, texts)
+    return fitting(lambda **given: flow.inputs.validate(given, local=True), data, texts)
 
 
 def _object(source: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kodosumi_lab.errors import FlowError, InputsError
 from kodosumi_lab.forms.secrets import SECRET, mask, step, unmask
-from kodosumi_lab.forms.uploaded import adapted, opening, taking
+from kodosumi_lab.forms.uploaded import adapted, opening, takes_uploads, taking
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -130,6 +130,10 @@ class InputModel:
     def is_explicit(self) -> bool:
         """Whether the form is one of explicit elements, and not what the signature suggests."""
         return self._form is not None
+
+    def paths(self) -> frozenset[str]:
+        """Names of the form's file fields that take the path of a file on the cluster's machine as well."""
+        return frozenset() if self._form is not None else frozenset(_paths(self._nodes()))
 
     def nullable(self) -> frozenset[str]:
         """Names of the form's fields of which None is a value, whatever they show; none of an explicit form's."""
@@ -392,6 +396,13 @@ def _nullable(nodes: list[Node]) -> Iterator[str]:
         if node.nullable:
             yield node.name
         yield from _nullable(node.children)
+
+
+def _paths(nodes: list[Node]) -> Iterator[str]:
+    for node in nodes:
+        if node.kind == "file" and not takes_uploads(node.schema):
+            yield node.name
+        yield from _paths(node.children)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -149,6 +149,9 @@ class KodosumiMagics(Magics):
         import kodosumi_lab as kl
         from kodosumi_lab.runtime.searching import mentions
 
+        if options.view:
+            asked = {"status": options.status, "flow": options.flow, "search": options.search}
+            return kl.runs_view(log_dir=options.log_dir, **{name: value for name, value in asked.items() if value})
         frame = kl.runs(log_dir=options.log_dir)
         if options.status:
             frame = frame.filter(pl.col("status").is_in(options.status))
@@ -232,7 +235,7 @@ class KodosumiMagics(Magics):
     def _inbox(self, options: Any, inputs: Any) -> Any:
         import kodosumi_lab as kl
 
-        return kl.locks(log_dir=options.log_dir).collect()
+        return kl.inbox(log_dir=options.log_dir) if options.view else kl.locks(log_dir=options.log_dir).collect()
 
     def _sql(self, options: Any, inputs: Any, cell: str | None = None) -> Any:
         import polars as pl

@@ -71,7 +71,10 @@ def inputs_of(flow: Any, given: Mapping[str, Given]) -> dict[str, Any]:
     from kodosumi_lab.runtime.launch import has_input
 
     files = {} if has_input(flow, "files") or "files" not in values else {"files": values.pop("files")}
-    return {**nested(flow, fitting(lambda **flat: flow.validate(**nested(flow, flat)), values, texts)), **files}
+    return {
+        **nested(flow, fitting(lambda **flat: flow.inputs.validate(nested(flow, flat), local=True), values, texts)),
+        **files,
+    }
 
 
 def nested(flow: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:

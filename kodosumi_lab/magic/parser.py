@@ -112,6 +112,7 @@ _BLOCK = (
     _arg("--noblock", dest="block", action="store_false", help="leave it to itself, the default"),
 )
 _FLOW = _arg("flow", metavar="FLOW", help="name of the catalogue, a variable, or package.module:name")
+_VIEW = _arg("--view", action="store_true", help="a live view in place of the frame")
 _LOG = _arg("--log-dir", metavar="DIR", help="another event log")
 
 COMMANDS: dict[str, Command] = {
@@ -142,6 +143,7 @@ COMMANDS: dict[str, Command] = {
                 _arg("--flow", metavar="F", help="only of this flow"),
                 _arg("--search", metavar="TEXT", help="only with this text in id, flow, tags, result, error …"),
                 _arg("--limit", type=int, default=20, metavar="N", help="at most so many, 20 unless you say"),
+                _VIEW,
                 _LOG,
             ),
         ),
@@ -179,7 +181,7 @@ COMMANDS: dict[str, Command] = {
             takes="run",
         ),
         Command("diff", "Compare runs.", (_arg("runs", metavar="RUN", nargs="+", help=_RUN[1]), _LOG), takes="run"),
-        Command("inbox", "Everything that waits for an answer, as a frame.", (_LOG,)),
+        Command("inbox", "Everything that waits for an answer, as a frame.", (_VIEW, _LOG)),
         Command(
             "sql", "Polars SQL over the tables runs, events and locks, as a frame.",
             (_arg("query", nargs="*", help="such as: select flow, count(*) from runs group by flow"), _LOG),

@@ -19,7 +19,7 @@ from kodosumi_lab.errors import ClusterError, FileNameError, FlowError, InputsEr
 from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.forms.secrets import step
-from kodosumi_lab.runtime import cluster, console, graph, home
+from kodosumi_lab.runtime import cluster, console, graph, home, notebook
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
@@ -29,7 +29,7 @@ from kodosumi_lab.runtime.sent import pack
 __all__ = ["Origin", "again", "code_of", "has_input", "launch", "launch_at", "launch_sent", "new_id", "rerun"]
 
 #: In the ``meta`` of a run: what is true of that run only.
-_OF_THE_RUN = ("fid", "imported", "sweep")
+_OF_THE_RUN = ("fid", "imported", "notebook", "sweep")
 
 
 #: What brings a run's files to ``in/``: called with the desk and the run's id, answers what the run then has.
@@ -393,7 +393,10 @@ def _provenance(origin: Origin) -> dict[str, Any]:
         user = origin.user or (parent.user if parent is not None else None) or getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
+    # what comes over HTTP, or from a widget, has nothing to do with the cell that happens to run
+    here = notebook.executing() if origin.via is None else None
     return {
+        **({"notebook": here} if here is not None else {}),
         "user": user,
         "parent": parent.run_id if parent is not None else None,
         "host": platform.node(),

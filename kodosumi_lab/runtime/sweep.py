@@ -26,7 +26,7 @@ from kodosumi_lab.errors import FlowError, KodosumiLabError, RunNotFound, WaitTi
 from kodosumi_lab.events import TERMINAL, loads, run_date
 from kodosumi_lab.flow import Flow
 from kodosumi_lab.forms import Inputs, secret_fields
-from kodosumi_lab.runtime import cluster, console, launch
+from kodosumi_lab.runtime import cluster, console, launch, notebook
 from kodosumi_lab.runtime.launch import Origin
 from kodosumi_lab.runtime.run import Run, event_log
 from kodosumi_lab.runtime.sweep_plan import Plan, checked_of, planned, recorded
@@ -373,10 +373,12 @@ def start(
     code = launch.code_of(flow)  # the flow as it is now: a notebook goes on while the runs are started
     about = {"id": made.id, "of": len(points), "over": made.over, "zipped": zipped, **recorded(plan, checked)}
     tags = [*flow.options.tags, f"sweep:{made.id}"]
+    here = notebook.executing()
+    shared = {"tags": tags, **({"notebook": here} if here is not None else {})}
 
     def begin(point: Point) -> Run:
         again = {"rerun_of": point.earlier.id} if point.earlier is not None else {}
-        origin = Origin(about={"sweep": {**about, "index": point.index}, "tags": tags, **again})
+        origin = Origin(about={"sweep": {**about, "index": point.index}, **shared, **again})
         return launch.launch(flow, point.inputs, origin, files=files, code=code)
 
     made._begin, made._max_concurrent = begin, max_concurrent

@@ -73,7 +73,7 @@ def checked_of(flow: Flow, plan: Plan) -> list[Inputs]:
     wrong: dict[str, dict[str, None]] = {}
     for given in plan.combinations():
         try:
-            checked.append(flow.inputs.validate({**plan.same, **given}))
+            checked.append(flow.inputs.validate({**plan.same, **given}, local=True))
         except InputsError as error:
             for name, messages in error.errors.items():
                 field = name.partition(".")[0]

@@ -218,9 +218,15 @@ class Channel:
         same = [one for one, (other, _) in self._tasks.items() if other == path]
         for old in same[: max(0, len(same) - _STREAMS + 1)]:
             self._tasks[old][1].cancel()
-        task = asyncio.ensure_future(self._answer(key, content, body))
+        reply = _Reply(key, self._send)
+        task = asyncio.ensure_future(self._answer(reply, content, body))
         self._tasks[key] = (path, task)
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+        def ended(_: object) -> None:
+            self._tasks.pop(key, None)
+            reply.end()  # also of what was cancelled before it began
+
+        task.add_done_callback(ended)
 
     def _abort(self, key: Any) -> None:
         if key in self._tasks:
@@ -230,10 +236,9 @@ class Channel:
         for key in [*self._tasks]:
             self._abort(key)
 
-    async def _answer(self, key: Any, content: dict[str, Any], body: bytes) -> None:
-        reply = _Reply(key, self._send)
+    async def _answer(self, reply: _Reply, content: dict[str, Any], body: bytes) -> None:
         try:
-            async with _told_to_wait(lambda: None if reply.begun else self._send({"t": "wait", "id": key}, [])):
+            async with _told_to_wait(reply.wait):
                 app = await _bridge.app(self._root)
                 if self._user is not None:
                     app = _as(app, self._user)
@@ -241,8 +246,6 @@ class Channel:
         except Exception as error:
             logger.exception("a widget's request failed: %s %s", content.get("method"), content.get("path"))
             reply.failed(error)
-        finally:
-            reply.end()
 
     def _send(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         if not self._closed:
@@ -250,13 +253,7 @@ class Channel:
 
 
 class _Reply:
-    """An answer of the application, as messages.
-
-    Attributes
-    ----------
-    begun
-        Whether any of it was sent.
-    """
+    """An answer of the application, as messages."""
 
     def __init__(self, key: Any, post: Post) -> None:
         self._key, self._post = key, post
@@ -264,7 +261,7 @@ class _Reply:
         self._data = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
-        self.begun = False
+        self._begun = False
 
     async def send(self, message: Message) -> None:
         """ASGI."""
@@ -281,9 +278,14 @@ class _Reply:
             elif self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_GATHER_S, self._flush, True)
 
+    def wait(self) -> None:
+        """Say that it takes a while, where nothing was said yet."""
+        if not self._begun:
+            self._post({"t": "wait", "id": self._key}, [])
+
     def failed(self, error: Exception) -> None:
         """The application has raised; say so where nothing was said yet."""
-        if not self.begun and not self._ended and not self._data:
+        if not self._begun and not self._ended and not self._data:
             from kodosumi_lab.events import dumps
 
             self._head = {"status": 500, "headers": {"content-type": "application/problem+json"}}
@@ -305,12 +307,12 @@ class _Reply:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._ended or (more and not self._data and self.begun):
+        if self._ended or (more and not self._data and self._begun):
             return
         piece = bytes(self._data[:_PIECE_BYTES])
         del self._data[:_PIECE_BYTES]
         self._post({"t": "reply", "id": self._key, "more": more, **self._head}, [piece])
-        self.begun = True
+        self._begun = True
         self._head = {"status": self._head["status"], "headers": {}}
 
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -84,7 +85,7 @@ def drawn(
     clearable: frozenset[str],
     on_press: Callable[[dict[str, Any]], None],
     *,
-    paths: bool = False,
+    paths: frozenset[str] = frozenset(),
 ) -> Iterator[Any]:
     """Widgets and fields of a form, in its order.
 
@@ -97,7 +98,7 @@ def drawn(
     on_press
         Called with the element of an action when its button is pressed.
     paths
-        Whether a file may be the path of one on the cluster's machine.
+        Names of files that may be the path of one on the cluster's machine.
 
     Yields
     ------
@@ -113,7 +114,7 @@ def drawn(
         elif kind == "group":
             yield _group(element, list(drawn(element.get("elements") or [], clearable, on_press, paths=paths)))
         elif kind == "file":
-            yield _field(element, *_file(element, paths))
+            yield _field(element, *_file(element, str(element.get("name")) in paths))
         elif kind in _MAKERS:
             yield _field(element, *_MAKERS[kind](element, str(element.get("name")) in clearable))
         elif element.get("name"):
@@ -181,7 +182,7 @@ def _text(element: dict[str, Any], clearable: bool) -> _Made:
 class SecretText(widgets.Password):  # type: ignore[misc] # ipywidgets has no types
     """A password that never leaves the kernel: not for a browser, nor for a notebook that keeps its widgets' state."""
 
-    value = traitlets.Unicode("").tag(sync=True, to_json=lambda value, widget: "")
+    value = traitlets.Unicode("").tag(sync=True, echo_update=False, to_json=lambda value, widget: "")
 
     def _should_send_property(self, key: str, value: Any) -> bool:
         if key == "value" and value:
@@ -374,10 +375,19 @@ class FileField(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         return {} if isinstance(self.value, str) else {str(one["name"]): bytes(one["content"]) for one in self.value}
 
     def clear(self, path: str = "") -> None:
-        """Take nothing, or a path."""
-        self.upload.value = ()
-        self.path.value = path
+        """Take nothing, or a path: where paths are taken the path itself, else the file that it leads to here."""
+        takes_path, local = self.path in self.children, Path(path).expanduser()
+        self.upload.value = (_uploaded(local),) if path and not takes_path and local.is_file() else ()
+        self.path.value = path if takes_path else ""
         self._take()
+
+
+def _uploaded(path: Path) -> dict[str, Any]:
+    """A local file as what a browser uploads."""
+    about = path.stat()
+    changed = datetime.datetime.fromtimestamp(about.st_mtime, datetime.UTC)
+    data = path.read_bytes()
+    return {"name": path.name, "type": "", "size": len(data), "content": data, "last_modified": changed}
 
 
 def _file(element: dict[str, Any], paths: bool) -> _Made:

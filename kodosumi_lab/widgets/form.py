@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import importlib.util
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -28,6 +27,7 @@ from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.widgets import code
 from kodosumi_lab.widgets.controls import STYLE, Field, FileField, drawn, muted
 from kodosumi_lab.widgets.memory import Memory
+from kodosumi_lab.widgets.views import RunView
 
 if TYPE_CHECKING:
     from kodosumi_lab.runtime.remote import ForeignRun, RemoteFlow
@@ -81,8 +81,9 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._touched: set[str] = set()
         self._all_told = False
         self._busy = False
-        clearable = self._model.nullable() if self._model is not None else frozenset()
-        parts = list(drawn(self.elements, clearable, self._pressed, paths=_is_typed(flow)))
+        model = self._model
+        clearable, paths = (model.nullable(), model.paths()) if model is not None else (frozenset(), frozenset())
+        parts = list(drawn(self.elements, clearable, self._pressed, paths=paths))
         self._fields = {one.name: one for field in parts if isinstance(field, Field) for one in _walk(field)}
         self.controls = {name: field.control for name, field in self._fields.items()}
         self._pressed_action: dict[str, Any] = {}
@@ -221,7 +222,9 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._all_told, self._touched = False, set()
         self._take()
         self.run = run
-        self._below.children = [_view(run)]
+        before, self._below.children = self._below.children, [_view(run)]
+        for view in before:
+            view.close()
         return run
 
     def _launched(self, values: dict[str, Any]) -> Run | ForeignRun:
@@ -390,11 +393,6 @@ def _title(flow: Any) -> str:
     return f"{head} {muted(summary)}" if summary else head
 
 
-def _is_typed(flow: Any) -> bool:
-    """Whether its inputs come from type hints; then a file may be a path on the cluster's machine."""
-    return isinstance(flow, Flow) and not flow.inputs.is_explicit
-
-
 def _no_element(fields: Iterable[str]) -> str:
     return f"is no input of this form, which takes: {', '.join(fields) or 'nothing'}"
 
@@ -435,8 +433,5 @@ def _sent(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _view(run: Any) -> Any:
-    """The live view of a run, where there is one; else how it stood."""
-    if isinstance(run, Run) and importlib.util.find_spec("kodosumi_lab.widgets.run") is not None:
-        return importlib.import_module("kodosumi_lab.widgets.run").RunView(run)
-    shown = run._repr_mimebundle_()["text/html"] if isinstance(run, Run) else html.escape(repr(run))
-    return widgets.HTML(shown, layout=_WIDE)
+    """The live view of a run; of one whose events are elsewhere, what is known of it."""
+    return RunView(run) if isinstance(run, Run) else widgets.HTML(html.escape(repr(run)), layout=_WIDE)

@@ -345,6 +345,8 @@ class Lab:
         book = Notebook(self, path)
         if kernel:
             book.ready()
+        else:
+            self.page.allowed.append("reading 'kernel'")  # the manager of widgets takes a kernel for granted
         return book
 
     def execute(self, command: str, **args: Any) -> Any:

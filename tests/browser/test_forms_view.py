@@ -217,6 +217,25 @@ def test_an_upload_goes_on_where_the_connection_broke(open_page: Callable[..., A
     assert len(sent) == 8 + 3  # none twice but those that broke
 
 
+def test_sending_waits_for_files_and_can_be_stopped(open_page: Callable[..., Any], pages: Pages) -> None:
+    page = opened(open_page, pages, "trip")
+    page.allowed += [REFUSED, "status of 503"]
+    held: list[Any] = []
+    page.route("**/files/chunk", lambda route: held.extend([route]))  # none is answered
+    page.get_by_label("Photos").set_input_files([{"name": "a.png", "mimeType": "image/png", "buffer": b"abc"}])
+    page.get_by_label("Who").fill("Ada")
+    page.get_by_role("button", name="Book").click()
+    page.get_by_text("Sending files…").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Sending files…").wait_for(state="hidden")
+    assert page.get_by_label("Who").input_value() == "Ada"
+    page.get_by_role("button", name="Book").click()
+    page.get_by_text("Sending files…").wait_for()
+    page.get_by_role("button", name="Remove a.png").click()  # without it, then
+    page.get_by_role("alert").get_by_text("cluster", exact=False).wait_for()
+    assert "photos" not in values(page)
+
+
 def test_files_are_dropped_and_those_of_another_kind_left_out(open_page: Callable[..., Any], pages: Pages) -> None:
     page = opened(open_page, pages, "trip")
     page.allowed.append(REFUSED)

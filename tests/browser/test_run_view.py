@@ -84,7 +84,7 @@ def test_tabs_and_menu_go_by_keys(open_page: Any, pages: Any, showcase: Any) -> 
     page.keyboard.press("End")
     expect(panel(page, "Files").get_by_role("button", name="report.md")).to_be_visible()
     assert page.evaluate("traits.tab") == "files"
-    page.get_by_role("button", name="More").focus()
+    page.get_by_role("button", name="More actions").focus()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("menuitem", name="Copy id")).to_be_focused()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -92,7 +92,7 @@ def test_tabs_and_menu_go_by_keys(open_page: Any, pages: Any, showcase: Any) -> 
     page.keyboard.press("Enter")
     expect(page.get_by_text("Python copied")).to_be_attached()
     assert page.evaluate("navigator.clipboard.readText()") == f'kl.run("{showcase.rich}")'
-    expect(page.get_by_role("button", name="More")).to_be_focused()
+    expect(page.get_by_role("button", name="More actions")).to_be_focused()
 
 
 def test_a_failed_run_shows_its_own_traceback_first(open_page: Any, pages: Any, showcase: Any) -> None:

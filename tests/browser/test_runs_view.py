@@ -199,6 +199,7 @@ def test_several_are_compared(open_page: Callable[..., Any], pages: Pages) -> No
     page.get_by_role("checkbox", name="Select run").nth(1).check()
     page.get_by_role("button", name="Compare").click()
     assert page.evaluate("globalThis.traits.compared") == order[:2]
+    page.get_by_text(f'kl.diff("{order[0][-12:]}", "{order[1][-12:]}")').wait_for()
 
 
 def test_cancelling_asks_first_and_says_what_came_of_it(

@@ -380,6 +380,17 @@ def test_explicit_elements_are_drawn_in_their_order_and_untrusted_html_is_cleane
     assert button(form, "Book now")
 
 
+def test_an_uploaded_file_is_no_path_but_a_local_one_is_taken_from_python(tmp_path: Path) -> None:
+    @kl.flow
+    def count(document: kl.UploadFile) -> None: ...
+
+    (tmp_path / "d.txt").write_text("words")
+    form = count.form(document=tmp_path / "d.txt")
+    assert len(form.controls["document"].children) == 1
+    assert form.controls["document"].files == {"d.txt": b"words"}
+    assert count.inputs.from_form(form._entered()).wire == {"document": "in/d.txt"}
+
+
 def test_the_form_of_a_service_is_drawn_checked_and_sent_as_a_browser_would(log_dir: Path) -> None:
     got: list[dict[str, Any]] = []
     app = FastAPI()

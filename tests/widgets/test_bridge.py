@@ -196,14 +196,21 @@ def test_requests_are_answered_while_a_cell_runs(front: FrontEnd, comm: str, rec
 
 
 def test_a_handler_takes_no_time(front: FrontEnd, recorded: Recorded) -> None:
-    """Also the first one, which has the application made: that happens elsewhere."""
-    took = front.run(
-        "import time\nfrom kodosumi_lab.widgets.bridge import Channel\nfrom pathlib import Path\n"
-        f"c = Channel(Path({str(recorded.root)!r}), lambda *_: None)\nc.take({{'t': 'abort', 'id': 0}})\n"
-        "a = time.perf_counter()\nfor i in range(100): c.take({'t': 'request', 'id': i, 'method': 'GET', "
-        "'path': '/api/v1/runs', 'headers': {}})\nprint(time.perf_counter() - a)\nc.close()"
-    )
-    assert float(took) < 0.5
+    """Whatever the application is doing, and while it is made, too: that happens elsewhere."""
+    took = front.run(f"""
+import time
+from pathlib import Path
+from kodosumi_lab.widgets.bridge import Channel
+channel = Channel(Path({str(recorded.root)!r}), lambda *_: None)
+took = []
+for i in range(101):
+    began = time.perf_counter()
+    channel.take({{"t": "request", "id": i, "method": "GET", "path": "/api/v1/runs", "headers": {{}}}})
+    took.append(time.perf_counter() - began)
+channel.close()
+print(sorted(took)[50])
+""")
+    assert float(took) < 0.05
 
 
 # -- without a front end ------------------------------------------------------------------

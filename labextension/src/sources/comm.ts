@@ -22,6 +22,13 @@ interface Message {
   buffers?: unknown[];
 }
 
+/** What goes to the kernel. */
+interface Posted {
+  t: 'request' | 'abort';
+  id: number;
+  [key: string]: unknown;
+}
+
 interface Pending {
   wait(): void;
   take(message: Message, data: Uint8Array<ArrayBuffer>): void;
@@ -33,7 +40,7 @@ let counter = Math.floor(Math.random() * 2 ** 48);
 export class CommTransport implements Transport {
   readonly name = 'comm';
   private readonly pending = new Map<number, Pending>();
-  private readonly outbox: object[] = [];
+  private outbox: Posted[] = [];
 
   constructor(
     private readonly model: Model,
@@ -94,23 +101,30 @@ export class CommTransport implements Transport {
     });
   }
 
-  private post(content: object, data?: Uint8Array<ArrayBuffer>): void {
+  private post(content: Posted, data?: Uint8Array<ArrayBuffer>): void {
     if (this.model.send) {
       this.model.send(content, undefined, data ? [data.slice().buffer] : []);
       return;
     }
     // A trait keeps its last value only, so it carries everything that is not answered yet.
+    if (content.t === 'abort') this.settle(content.id);
     // as JSON has it: such a host takes no undefined
-    this.outbox.push(JSON.parse(JSON.stringify(data ? { ...content, base64: base64(data) } : content)) as object);
+    this.outbox.push(JSON.parse(JSON.stringify(data ? { ...content, base64: base64(data) } : content)) as typeof content);
     this.outbox.splice(0, Math.max(0, this.outbox.length - 50));
     this.model.set('_outbox', { n: ++counter, items: [...this.outbox] });
     this.model.save_changes();
+  }
+
+  /** What was answered, or is not wanted any more, need not travel again: it may hold a piece of a file. */
+  private settle(id: number): void {
+    this.outbox = this.outbox.filter((item) => item.id !== id);
   }
 
   private receive(raw: unknown, given: unknown): void {
     const message = (raw instanceof Map ? Object.fromEntries(raw) : raw) as Partial<Message> & Omit<Message, 't'>;
     if (message.t === 'wait') this.pending.get(message.id)?.wait();
     if (message.t !== 'reply') return;
+    this.settle(message.id);
     const buffers = Array.isArray(given) && given.length > 0 ? given : (message.buffers ?? []);
     this.pending.get(message.id)?.take(message as Message, bytesOf(buffers[0]));
   }

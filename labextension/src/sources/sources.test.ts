@@ -238,6 +238,11 @@ describe('a comm', () => {
     expect(outbox.items.map((item) => [item.path, item.base64])).toEqual([['/a', 'AQL/'], ['/b', undefined]]);
     comm.answer(outbox.items[0]!.id, 'one', false, true);
     expect(new TextDecoder().decode(await (await first).bytes())).toBe('one');
+    const unwanted = new AbortController();
+    void transport.send({ method: 'GET', path: '/c', signal: unwanted.signal }).catch(() => null);
+    unwanted.abort();
+    const now = comm.sent.at(-1)!['_outbox'] as { items: { t: string; path?: string }[] };
+    expect(now.items.map((item) => [item.t, item.path])).toEqual([['request', '/b'], ['abort', undefined]]);
   });
 });
 

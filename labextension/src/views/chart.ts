@@ -188,7 +188,7 @@ export class Chart {
     event.preventDefault();
     event.stopPropagation();
     const last = drawn.points.length - 1;
-    const at = this.at < 0 ? last : Math.max(0, Math.min(last, this.at + step));
+    const at = Math.max(0, Math.min(last, (this.at < 0 ? last : this.at) + step));
     this.pointed(drawn.points[at]!.x, this);
     this.spoken(`${this.metric.name} ${this.words(drawn.points[at]!)}`);
   }

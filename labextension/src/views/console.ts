@@ -96,6 +96,7 @@ class Console {
     this.wrap.watch(again(() => list.resized()), signal);
     this.times.watch(again(() => list.resized()), signal);
     finder.found.watch(again(() => list.redraw()), signal);
+    model.ready.watch((here) => here && list.resized(), signal);
     begun = true;
     for (const state of [model.changed, model.ready, model.failure] as Value<unknown>[]) state.watch(() => this.update(), signal);
     connectionWords(source, () => this.update(), signal);
@@ -129,7 +130,6 @@ class Console {
     const filter = this.filter();
     if (JSON.stringify(filter) !== JSON.stringify(this.model.filter)) {
       this.model.setFilter(filter);
-      this.list.resized();
     } else {
       this.list.redraw();
     }

@@ -94,8 +94,7 @@ export function endButton(list: VirtualList, model: ListModel, noun: string, sig
   };
   list.following.watch(leave, signal);
   model.ready.watch(leave, signal);
-  model.changed.watch(draw, signal);
-  list.element.addEventListener('scroll', draw, { signal, passive: true });
+  list.drawn.watch(draw, signal);
   return made;
 }
 

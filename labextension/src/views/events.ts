@@ -61,8 +61,10 @@ class Events {
     }, { signal });
     box.append(this.empty, endButton(this.list, this.model, 'event', signal));
     const search = searchField('Search payloads', this.words, signal);
+    const follow = toggle('Follow', this.list.following, signal, 'Stay at the end as events come');
+    store.changed.watch(() => (follow.hidden = ended(store.state) && !this.list.following.get()), signal);
     const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Which events' },
-      search, this.agents.element, toggle('Follow', this.list.following, signal, 'Stay at the end as events come'));
+      search, this.agents.element, follow);
     const view = h('div', { class: 'kl-events kl-listed' }, bar, this.kinds.element,
       h('div', { class: 'kl-events-both' }, box, this.pane), h('div', { class: 'kl-foot' }, this.told));
     parent.append(view);
@@ -80,6 +82,7 @@ class Events {
       }, signal);
     }
     begun = true;
+    model.ready.watch((here) => here && this.list.deselect(), signal);
     this.list.following.watch(() => this.list.refresh(), signal);
     for (const state of [model.changed, model.ready, model.failure] as Value<unknown>[]) state.watch(() => this.update(), signal);
     connectionWords(this.source, () => this.update(), signal);
@@ -98,7 +101,6 @@ class Events {
       ...(kinds.length > 0 ? { kinds } : {}), ...(agent === null ? {} : { agents: [agent] }), ...(search ? { search } : {}),
     };
     this.model.setFilter(filter);
-    this.list.deselect();
   }
 
   private draw(row: HTMLElement, index: number): boolean {
@@ -266,6 +268,8 @@ export const EVENTS_CSS = LIST_CSS + CONTROLS_CSS + JSON_CSS + `
 .kl .kl-event-row:is([data-kind=lock], [data-kind=lease]) > .kl-event-kind { color: var(--kl-warn); font-weight: 600; }
 .kl .kl-event-row:is([data-kind=result], [data-kind=final]) > .kl-event-kind { color: var(--kl-ok); font-weight: 600; }
 @container (max-width: 520px) {
+  .kl .kl-kinds { flex-wrap: nowrap; overflow-x: auto; scrollbar-width: thin; }
+  .kl .kl-kinds > button { flex: none; }
   .kl .kl-event-row { grid-template-columns: 6ch 8ch minmax(0, 1fr); }
   .kl .kl-event-row > :is(.kl-event-time, .kl-event-agent) { display: none; }
 }

@@ -314,18 +314,19 @@ function progress(state: RunState, table: EventTable, row: number, key: string):
   const { since, first } = state.bars.get(key) ?? { since: ts, first: value };
   const total = number(data['total']);
   state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), first, since, ts });
-  if (state.bars.size > MAX_BARS) drop(state.bars, (bar) => bar.name !== null && bar.total !== null && bar.value >= bar.total);
+  drop(state.bars, MAX_BARS, (bar) => bar.name !== null && bar.total !== null && bar.value >= bar.total);
 }
 
-/** Forget the oldest one that is over, else the oldest. */
-function drop<V>(held: Map<string, V>, over: (value: V) => boolean): void {
-  for (const [key, value] of held) {
-    if (!over(value)) continue;
-    held.delete(key);
-    return;
+/** Forget a tenth: the oldest that are over, and where those are too few, the oldest. Rarely, since each time looks at all. */
+function drop<V>(held: Map<string, V>, most: number, over: (value: V) => boolean): void {
+  if (held.size <= most) return;
+  const least = Math.floor(most * 0.9);
+  for (const wanted of [over, () => true]) {
+    for (const [key, value] of held) {
+      if (held.size <= least) return;
+      if (wanted(value)) held.delete(key);
+    }
   }
-  const first = held.keys().next();
-  if (!first.done) held.delete(first.value);
 }
 
 function metric(state: RunState, table: EventTable, row: number): void {
@@ -370,7 +371,7 @@ function span(state: RunState, table: EventTable, row: number): void {
     state.spans.set(key, {
       id: key, parent: text(parent), name: text(name) ?? '', agent, start: ts, end: null, error: null, attributes,
     });
-    if (state.spans.size > MAX_SPANS) drop(state.spans, (one) => one.end !== null);
+    drop(state.spans, MAX_SPANS, (one) => one.end !== null);
     return;
   }
   const seconds = number(took) ?? 0;

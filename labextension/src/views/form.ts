@@ -54,11 +54,13 @@ class Form implements FormHandle {
   private readonly body = h('fieldset', { class: 'kl-form-body' });
   private readonly note = h('p', { class: 'kl-form-note', role: 'status', hidden: true });
   private readonly told = h('span', { class: 'kl-muted', role: 'status' });
+  private readonly stop = h('button', { type: 'button', class: 'kl-btn', text: 'Stop', hidden: true });
   private readonly undo = h('button', { type: 'button', class: 'kl-btn', text: 'Reset' });
   private readonly built: Built;
   private readonly messages: Messages;
   private start = '';
   private busy = false;
+  private waiting = false;
   private reason: string | null = null;
 
   constructor(parent: HTMLElement, private readonly options: FormOptions) {
@@ -147,7 +149,7 @@ class Form implements FormHandle {
       this.reset();
       this.focus();
     });
-    bar.append(this.undo, this.told);
+    bar.append(this.undo, this.stop, this.told);
   }
 
   private changed(field: Field, done: boolean): void {
@@ -163,8 +165,16 @@ class Form implements FormHandle {
   }
 
   private lock(): void {
-    this.body.disabled = this.busy || this.reason !== null;
+    this.body.disabled = (this.busy && !this.waiting) || this.reason !== null;
     this.form.setAttribute('aria-busy', String(this.busy));
+  }
+
+  /** Nothing but the files can be changed. */
+  private hold(others: HTMLElement[], waiting: boolean): void {
+    this.waiting = waiting;
+    for (const element of others) element.inert = waiting;
+    this.stop.hidden = !waiting;
+    this.lock();
   }
 
   private async submit(more: Record<string, unknown>): Promise<void> {
@@ -193,12 +203,19 @@ class Form implements FormHandle {
     after();
   }
 
-  /** Wait for uploads; one that failed is told under its field. */
+  /** Wait for uploads, which can be removed meanwhile, or not be waited for; one that failed is told under its field. */
   private async files(): Promise<void> {
-    const waiting = this.built.fields.filter((field) => field.within() && field.spec.type === 'file');
+    const waiting = this.built.fields.filter((field) => field.within() && field.spec.type === 'file' && field.value() !== undefined);
     if (waiting.length === 0) return;
     setText(this.told, 'Sending files…');
-    for (const field of waiting) await field.ready?.();
+    const buttons = [...this.form.querySelectorAll<HTMLElement>('.kl-form-bar > button')].filter((button) => button !== this.stop);
+    const others = [...this.built.fields.filter((field) => !['file', 'group'].includes(field.spec.type)).map((field) => field.element), ...buttons];
+    const stopped = new Promise<boolean>((resolve) => (this.stop.onclick = () => resolve(true)));
+    const sent = Promise.all(waiting.map((field) => field.ready?.() ?? Promise.resolve())).then(() => false);
+    this.hold(others, true);
+    const given = await Promise.race([sent, stopped]);
+    this.hold(others, false);
+    if (given) throw new DOMException('not waited for', 'AbortError');
     const failed = Object.fromEntries(waiting.map((field) => [field.name, field.faults()] as const).filter(([, faults]) => faults.length > 0));
     if (Object.keys(failed).length > 0) throw new Refusal({ type: 'about:blank', title: 'Files', status: 422, detail: '', errors: failed });
     setText(this.told, 'Sending…');

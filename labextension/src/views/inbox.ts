@@ -199,6 +199,6 @@ export const INBOX_CSS =
 .kl .kl-inbox-mark { color: var(--kl-fg2); }
 .kl .kl-inbox-until { color: var(--kl-fg2); }
 .kl .kl-inbox-until.kl-soon { color: var(--kl-warn); font-weight: 600; }
-.kl .kl-inbox-body { padding: 2px 12px 12px; display: flex; flex-direction: column; gap: 8px; }
+.kl .kl-inbox-body { padding: 8px 12px 12px; display: flex; flex-direction: column; gap: 8px; }
 .kl .kl-inbox.kl-stale .kl-inbox-list { opacity: .75; }
 `;

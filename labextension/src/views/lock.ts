@@ -9,7 +9,7 @@ import { jsonFault } from './form/check.ts';
 import { complete } from './form/upload.ts';
 import { FORM_CSS, type FormHandle, mountForm } from './form.ts';
 import { absolute, relative } from './format.ts';
-import type { Host } from './host.ts';
+import { type Host, copy } from './host.ts';
 import { JSON_CSS, mountJson } from './json.ts';
 import { poll } from './poll.ts';
 
@@ -201,10 +201,20 @@ class LockView {
     this.element.dataset['state'] = state;
     setText(this.status, text);
     this.status.hidden = false;
-    if (typed) this.form?.setDisabled('What you entered was not sent; it stays here to be copied.');
+    if (typed && this.form) this.keep(this.form);
     else this.body.replaceChildren();
     if (result !== undefined) this.status.after(h('details', { class: 'kl-lock-answer' }, h('summary', { text: 'The answer' }), shownData(result, 'The answer')));
     this.times();
+  }
+
+  /** What was typed stays, to be read and taken elsewhere. */
+  private keep(form: FormHandle): void {
+    form.setDisabled('What you entered was not sent.');
+    const button = h('button', { type: 'button', class: 'kl-link', text: 'Copy what you entered' });
+    button.addEventListener('click', () => {
+      void copy(JSON.stringify(form.values(), null, 2)).then((done) => setText(button, done ? 'Copied' : 'It cannot be copied here'));
+    });
+    this.status.after(button);
   }
 
   private told(): void {

@@ -5,7 +5,7 @@ import { Unreachable, aborted } from '../sources/transport.ts';
 
 export interface PollOptions {
   /** Between two questions, while the page is seen. */
-  everyMs?: number;
+  everyMs?: number | (() => number);
   /** While it is not. */
   hiddenMs?: number;
   /** It answered, be it that nothing has changed. */
@@ -67,7 +67,8 @@ export function poll(source: Source, path: () => string, take: (data: unknown) =
       } finally {
         clearTimeout(timer);
       }
-      const usual = document.visibilityState === 'hidden' ? hiddenMs : everyMs;
+      const seen = typeof everyMs === 'number' ? everyMs : everyMs();
+      const usual = document.visibilityState === 'hidden' ? hiddenMs : seen;
       const wait = failures === 0 ? usual : Math.max(usual, Math.min(LONGEST_MS, 500 * 2 ** failures));
       await pause(wait, AbortSignal.any([signal, now.signal]));
     }

@@ -91,10 +91,13 @@ export class ReplaySource extends Source {
   seek(to: number): void {
     const before = this.position.get();
     const at = Math.max(0, Math.min(this.length, to));
+    const last = this.seqAt(at);
+    if (at < before || last - this.shown > PASSED) {
+      // the views of before end first: events of theirs that are due now must not be shown to the new ones
+      this.shown = last;
+      this.restarted.set(this.restarted.get() + 1);
+    }
     this.position.set(at);
-    if (at >= before && this.seqAt(at) - this.shown <= PASSED) return;
-    this.shown = this.seqAt(at);
-    this.restarted.set(this.restarted.get() + 1);
   }
 
   private tick(): void {
@@ -140,11 +143,12 @@ export class ReplaySource extends Source {
 
   /** Events after `after` when their time comes. */
   override async *follow(runId: string, after: number, signal: AbortSignal): AsyncGenerator<Followed> {
+    const over = (): boolean => signal.aborted;
     let due = 0;
     let next = this.block(runId, after, signal);
     for (;;) {
       const block = await next;
-      if (signal.aborted) return;
+      if (over()) return;
       if (block.length === 0) {
         const { status, last_seq } = await this.inner.run(runId, signal);
         yield { end: { status, last_seq } };
@@ -154,7 +158,7 @@ export class ReplaySource extends Source {
       next.catch(() => undefined); // it is awaited in the next round, if there is one
       for (let from = 0; from < block.length; ) {
         due = Math.max(due, block.at(from).ts - this.begin);
-        if (!(await this.reached(due, signal))) return;
+        if (!(await this.reached(due, signal)) || over()) return;
         let to = from + 1;
         while (to < block.length && block.at(to).ts - this.begin <= this.position.get()) to++;
         this.shown = block.seq(to - 1);

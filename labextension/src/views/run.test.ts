@@ -90,13 +90,13 @@ describe('the head', () => {
 
   it('has a menu for the keyboard', async () => {
     await show(new Stage(...started));
-    button('More').focus();
-    button('More').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true }));
+    button('More actions').focus();
+    button('More actions').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true }));
     expect(document.activeElement?.textContent).toBe('Copy id');
     document.activeElement!.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowUp', bubbles: true }));
     expect(document.activeElement?.textContent).toBe('Download events (CSV)');
     document.activeElement!.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }));
-    expect([button('More').getAttribute('aria-expanded'), document.activeElement === button('More')]).toEqual(['false', true]);
+    expect([button('More actions').getAttribute('aria-expanded'), document.activeElement === button('More actions')]).toEqual(['false', true]);
   });
 });
 

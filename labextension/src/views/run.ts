@@ -93,7 +93,7 @@ class RunView {
     openRun: (runId: string) => void,
   ) {
     const { store, signal } = context;
-    this.chosen = options.tab ?? null;
+    this.chosen = options.tab || null; // a trait has no null, only an empty text
     this.element = h('section', { class: `kl-run${options.compact ? ' kl-run-compact' : ''}`, 'aria-label': `Run ${context.runId.slice(-8)}` }, this.waiting, this.main);
     parent.append(this.element);
     const acting = new Acting(context.source.readOnly);
@@ -228,7 +228,7 @@ function tabsOf(state: RunState): Shown {
   const pieces = state.pieces.length + left + state.answers.length;
   const wrong = state.failures.length > 0 || (failed(state) && state.status !== 'cancelled');
   return {
-    results: { shown: pieces > 0 || !wrong, count: pieces },
+    results: { shown: pieces > 0 || !(wrong && ended(state)), count: pieces },
     // what the overview leaves out is console lines, nearly always: the tab need not come late
     console: { shown: state.lines > 0 || (!state.checked && state.unseen > 0), count: state.lines },
     timeline: { shown: state.spans.size > 0, count: state.spans.size },

@@ -22,6 +22,8 @@ export interface RunsOptions {
   selected?: Value<string[]>;
   /** Show several runs side by side. */
   compare?(ids: string[]): void;
+  /** Comparing tells the Python that does it. */
+  code?: boolean;
   /** Draw a run below its row, where the host opens none. */
   expand?(parent: HTMLElement, runId: string, signal: AbortSignal): void;
   /** Rows of a page. */
@@ -77,7 +79,7 @@ class Runs {
     this.filters = new Filters(this.query, rolling, source, signal);
     const compare = options.compare?.bind(options);
     const statusOf = (id: string): RunRow['status'] | undefined => this.seen.get(id)?.status;
-    this.bulk = new Bulk(source, this.selection, { compare, statusOf, done: () => this.list.refresh() }, host, signal);
+    this.bulk = new Bulk(source, this.selection, { compare, code: options.code, statusOf, done: () => this.list.refresh() }, host, signal);
     this.order = this.orders();
     this.table = h('table', { role: 'table', 'aria-label': 'Runs' }, h('thead', { role: 'rowgroup' }, this.head), this.body);
     this.draw(parent);

@@ -41,6 +41,8 @@ export class VirtualList {
   readonly following = new Value(false);
   /** The current row of a grid, or -1. */
   readonly current = new Value(-1);
+  /** Counts up whenever it was drawn. */
+  readonly drawn = new Value(0);
   readonly layer: HTMLElement;
 
   private readonly spacer: HTMLElement;
@@ -296,6 +298,7 @@ export class VirtualList {
     this.layer.style.transform = `translateY(${this.heights.top(first) + this.shift}px)`;
     this.options.want?.(first, last);
     if (this.shift !== 0) this.settle();
+    this.drawn.set(this.drawn.get() + 1);
   }
 
   private fitted(total: number): number {

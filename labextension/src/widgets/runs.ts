@@ -18,7 +18,7 @@ export default widget((model, el, source, signal) => {
   const expand = (parent: HTMLElement, runId: string, ending: AbortSignal): void => {
     mountRun(parent, source, runId, { compact: true }, ending, {});
   };
-  mountRuns(root(el, RUNS_CSS + RUN_CSS, signal), source, { query, selected, compare, expand }, signal, hostOf(model));
+  mountRuns(root(el, RUNS_CSS + RUN_CSS, signal), source, { query, selected, compare, code: true, expand }, signal, hostOf(model));
 });
 
 /** A trait as a value of the view; each follows the other. */

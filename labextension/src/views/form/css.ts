@@ -58,6 +58,7 @@ export const FIELDS_CSS = `
 .kl .kl-form-files progress { width: 110px; height: 8px; accent-color: var(--kl-accent); }
 .kl .kl-form-files > li[data-state=failed] .kl-muted { color: var(--kl-bad); }
 .kl .kl-form .kl-form-hr { width: 100%; border: 0; border-block-start: 1px solid var(--kl-border); margin: 0 0 10px; }
+.kl .kl-form [inert] { opacity: .75; }
 .kl .kl-form-break { height: 2px; }
 .kl .kl-form-body:disabled { opacity: .75; }
 .kl .kl-form[aria-busy=true] .kl-primary { cursor: progress; }

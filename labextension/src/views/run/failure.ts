@@ -57,7 +57,7 @@ export const FAILURE_CSS = `
 .kl .kl-failure-head { display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; overflow-wrap: anywhere; }
 .kl .kl-failure-head > span { flex: 1 1 auto; min-width: 0; }
 .kl .kl-failure-head strong { color: var(--kl-bad); }
-.kl .kl-traceback { margin: 6px 0 0; padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; font-family: var(--kl-mono); font-size: .92em; line-height: 1.5; overflow: auto; white-space: pre; }
+.kl .kl-traceback { margin: 6px 0 0; padding: 8px 10px; background: color-mix(in srgb, var(--kl-fg) 7%, var(--kl-bg)); border-radius: 4px; font-family: var(--kl-mono); font-size: .92em; line-height: 1.5; overflow: auto; white-space: pre; }
 .kl .kl-trace-file { color: var(--kl-fg2); }
 .kl .kl-trace-error { color: var(--kl-bad); font-weight: 600; }
 `;

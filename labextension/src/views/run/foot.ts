@@ -24,9 +24,9 @@ export function foot(parent: HTMLElement, { store, source, signal }: RunContext,
     setText(whole, wholeness(store.state));
     whole.dataset['missing'] = String(store.state.gaps.length > 0);
     setText(off, acting.reason.get() === null ? '' : `Cancel and Rerun are off: ${acting.reason.get() ?? ''}`);
-    again.hidden = acting.reason.get() === null;
+    again.hidden = acting.reason.get() === null || source.readOnly !== null;
     const over = ended(store.state) && store.over;
-    const text = connection === 'lost' ? lost(lostAt!) : over ? '' : connection === 'connecting' ? 'connecting …' : store.paused ? 'paused' : 'live';
+    const text = connection === 'lost' ? lost(lostAt!) : over ? '' : connection === 'connecting' ? 'connecting …' : store.paused ? 'paused' : source.readOnly === null ? 'live' : '';
     setText(live, text);
     live.dataset['connection'] = connection === 'live' && store.paused ? 'paused' : connection;
   };

@@ -41,7 +41,7 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
   const attempt = h('span', { class: 'kl-muted' });
   const why = h('div', { class: 'kl-run-why' });
   const said = h('span', { class: 'kl-visually-hidden', role: 'status' });
-  const id = h('button', { type: 'button', class: 'kl-link kl-mono kl-run-id', title: `${runId} (click to copy)`, 'aria-label': `Copy id ${runId}`, text: runId.slice(-8) });
+  const id = h('button', { type: 'button', class: 'kl-link kl-mono kl-run-id', title: `${runId} (click to copy)`, 'aria-label': `${runId.slice(-8)}, copy the whole id`, text: runId.slice(-8) });
   const user = h('span');
   const started = h('time');
   const children = h('button', { type: 'button', class: 'kl-link', hidden: true, onclick: family });
@@ -56,7 +56,7 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
   };
   id.addEventListener('click', () => void copied(runId, 'id'));
   const code = `kl.run("${runId}")`;
-  const more = menu('More', '⋯', [
+  const more = menu('More actions', '⋯', [
     { label: 'Copy id', run: () => void copied(runId, 'id') },
     { label: 'Copy Python', run: () => void copied(code, 'Python') },
     ...(host.insertCode ? [{ label: 'Insert Python', run: () => host.insertCode?.(code) }] : []),

@@ -29,7 +29,11 @@ export function menu(label: string, sign: string, items: MenuItem[]): HTMLElemen
   const toggle = (open: boolean): void => {
     list.hidden = !open;
     button.setAttribute('aria-expanded', String(open));
-    if (open) entries[0]?.focus();
+    if (!open) return;
+    // to the side where there is room
+    const left = box.closest('.kl')?.getBoundingClientRect().left ?? 0;
+    list.classList.toggle('kl-menu-start', box.getBoundingClientRect().right - list.offsetWidth < left);
+    entries[0]?.focus();
   };
   box.addEventListener('focusout', (event) => {
     if (!(event.relatedTarget instanceof Node && box.contains(event.relatedTarget))) toggle(false);
@@ -54,6 +58,7 @@ export const MENU_CSS = `
 .kl .kl-menu-box { position: relative; display: inline-flex; }
 .kl .kl-menu { position: absolute; inset: 100% 0 auto auto; z-index: 20; margin-top: 3px; padding: 4px; min-width: 190px; display: flex; flex-direction: column;
   background: var(--kl-bg); border: 1px solid var(--kl-border); border-radius: 5px; box-shadow: 0 4px 14px color-mix(in srgb, var(--kl-fg) 22%, transparent); }
+.kl .kl-menu.kl-menu-start { inset-inline: 0 auto; }
 .kl .kl-menu button { border: 0; background: none; padding: 5px 10px; text-align: start; border-radius: 3px; cursor: pointer; white-space: nowrap; }
 .kl .kl-menu button:is(:hover, :focus) { background: var(--kl-bg2); }
 `;

@@ -24,7 +24,7 @@ export function results(panel: HTMLElement, context: RunContext): Draw {
 }
 
 class Results {
-  private readonly list = h('div', { class: 'kl-pieces', role: 'feed', 'aria-label': 'Results' });
+  private readonly list = h('div', { class: 'kl-pieces' });
   private readonly outcome = h('div', { class: 'kl-outcome' });
   private readonly earlier = h('button', { type: 'button', class: 'kl-link kl-pieces-more', onclick: () => this.more(-1), hidden: true });
   private readonly later = h('button', { type: 'button', class: 'kl-link kl-pieces-more', onclick: () => this.more(1), hidden: true });
@@ -64,6 +64,9 @@ class Results {
     const rest = this.entries.length - this.to;
     this.later.hidden = rest === 0;
     setText(this.later, `Show ${count(rest)} more`);
+    // a feed without articles is none
+    if (this.shown.length > 0) this.list.setAttribute('role', 'feed');
+    else this.list.removeAttribute('role');
     this.empty.hidden = this.entries.length > 0 || this.outcome.childElementCount > 0;
     setText(this.empty, ended(state) ? 'This run has shown nothing.' : 'Nothing yet.');
     if (following) this.panel.scrollTop = this.panel.scrollHeight;

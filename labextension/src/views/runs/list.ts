@@ -26,9 +26,9 @@ export interface Shown {
 
 /** What a query narrows the list by, as pairs of name and value; order and page do not. */
 export function conditions(query: RunQuery): [string, string][] {
-  const { status = [], flow = [], user = [], tag = [], parent, since, until, search } = query;
+  const { status = [], flow = [], user = [], tag = [], parent, cell, since, until, search } = query;
   const lists = Object.entries({ status, flow, user, tag }).flatMap(([name, values]) => values.map((value): [string, string] => [name, value]));
-  const single = Object.entries({ parent, since, until, search }).flatMap(([name, value]): [string, string][] => (value ? [[name, value]] : []));
+  const single = Object.entries({ parent, cell, since, until, search }).flatMap(([name, value]): [string, string][] => (value ? [[name, value]] : []));
   return [...lists, ...single];
 }
 
