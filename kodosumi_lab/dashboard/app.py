@@ -17,7 +17,7 @@ from kodosumi_lab.dashboard.access import Problem
 from kodosumi_lab.dashboard.hub import Hub
 from kodosumi_lab.dashboard.numbers import Question
 from kodosumi_lab.dashboard.state import PAGES, State
-from kodosumi_lab.dashboard.views.base import Desk, View, html
+from kodosumi_lab.dashboard.views.base import Desk, View, html, task
 from kodosumi_lab.dashboard.widgets import Shell
 from kodosumi_lab.dashboard.words import esc, notice
 from kodosumi_lab.icon import ICON
@@ -139,6 +139,7 @@ class Board:
     def _bind(self) -> None:
         self.state.param.watch(lambda *_: self._ask(), [name for name in self.state.param if name != "name"])
         self._shell.param.watch(self._went, "query")
+        self._shell.param.watch(lambda _: task(self._place().entered)(), "entered")
         self._shell.param.watch(lambda event: setattr(self.page, "sidebar_open", not event.new), "narrow")
         self._shell.param.watch(lambda event: setattr(self.page, "dark_theme", event.new), "dark")
         self.page.param.watch(lambda event: setattr(self._shell, "dark", event.new), "dark_theme")

@@ -44,6 +44,8 @@ class Shell(Widget):
         Whether it is dark, or as narrow as a phone.
     keys
         Pages by the letter that leads there.
+    entered
+        How often Ctrl+Enter was pressed where text is written.
     own
         Whether the browser's page is the dashboard's; in a notebook only links are followed.
     cookie
@@ -58,6 +60,7 @@ class Shell(Widget):
     dark = param.Boolean(False)
     narrow = param.Boolean(False)
     keys = param.Dict({})
+    entered = param.Integer(0)
     own = param.Boolean(True)
     cookie = param.String("")
 

@@ -107,6 +107,11 @@ class Page(View):
         else:
             await self._show_numbers(state)
 
+    async def entered(self) -> None:
+        """Run the query."""
+        if self.desk.state.tab == "sql":
+            await self._console.ask()
+
     async def _show_numbers(self, state: State) -> None:
         access = self.desk.access
         self._filters.options(flow=await access.values("flow"), user=await access.values("user"))

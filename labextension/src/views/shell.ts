@@ -23,6 +23,8 @@ export interface Shell {
 export interface ShellHost {
   /** The person went somewhere: by a link, a key, or the browser's own buttons. */
   went(query: string): void;
+  /** Ctrl+Enter where text is written: do what it is for. */
+  entered(): void;
   /** Whether the page is as narrow as a phone. */
   narrow(is: boolean): void;
   /** Whether the person wants it dark: by an earlier choice, else as their system says. */
@@ -66,6 +68,15 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
     return { show, title: () => undefined, theme: () => undefined };
   }
   mountKeys(parent, options.keys, go, signal);
+  document.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || event.defaultPrevented || !writes(event)) return;
+      event.preventDefault();
+      host.entered();
+    },
+    { signal },
+  );
 
   window.addEventListener(
     'popstate',

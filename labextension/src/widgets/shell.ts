@@ -16,6 +16,7 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
   };
   const shell = mountShell(root(el, SHELL_CSS, signal), options, signal, {
     went: (query) => told('query', query),
+    entered: () => told('entered', (model.get('entered') as number) + 1),
     narrow: (is) => told('narrow', is),
     dark: (is) => told('dark', is),
   });
