@@ -139,6 +139,7 @@ class Board:
     def _bind(self) -> None:
         self.state.param.watch(lambda *_: self._ask(), [name for name in self.state.param if name != "name"])
         self._shell.param.watch(self._went, "query")
+        self._shell.param.watch(self._visited, "visits")
         self._shell.param.watch(lambda _: task(self._place().entered)(), "entered")
         self._shell.param.watch(lambda event: setattr(self.page, "sidebar_open", not event.new), "narrow")
         self._shell.param.watch(lambda event: setattr(self.page, "dark_theme", event.new), "dark")
@@ -161,6 +162,9 @@ class Board:
             return
         for reason in self.state.read(event.new):
             self.desk.tell(reason, "warning")
+
+    def _visited(self, _: Any) -> None:
+        """On a phone the pages' names lie over the page."""
         if self._shell.narrow:
             self.page.sidebar_open = False
 

@@ -108,7 +108,8 @@ def _looks(scope: Any) -> dict[str, str]:
     cookies = b"; ".join(value for name, value in scope["headers"] if name.lower() == b"cookie").split(b"; ")
     found = {}
     for name, values in _LOOKS.items():
-        said = next((value for value in values if name.encode() + b"=" + value in cookies), None)
-        if said is not None:
-            found[name] = said.decode()
+        # the first one counts: it is of the nearest path, and the page's own word is newer than the login's
+        told = [value for key, _, value in (cookie.partition(b"=") for cookie in cookies) if key == name.encode()]
+        if told and told[0] in values:
+            found[name] = told[0].decode()
     return found

@@ -38,6 +38,8 @@ class Shell(Widget):
     ----------
     query
         The address of what is looked at; changes when the person goes elsewhere.
+    visits
+        How often the person went somewhere, be it to where they were.
     title, waiting
         Of the page; how many wait for a person.
     dark, narrow
@@ -55,6 +57,7 @@ class Shell(Widget):
     _esm = STATIC / "shell.js"
 
     query = param.String("?page=flows")
+    visits = param.Integer(0)
     title = param.String("Kodosumi Lab")
     waiting = param.Integer(0)
     dark = param.Boolean(False)

@@ -21,7 +21,7 @@ export interface Shell {
 }
 
 export interface ShellHost {
-  /** The person went somewhere: by a link, a key, or the browser's own buttons. */
+  /** The person went somewhere, be it where they are: by a link, a key, or the browser's own buttons. */
   went(query: string): void;
   /** Ctrl+Enter where text is written: do what it is for. */
   entered(): void;
@@ -43,14 +43,15 @@ const THEME = 'kodosumi-lab-theme';
 const NARROWER = 'kodosumi-lab-narrow';
 const NARROW = '(max-width: 599px)';
 const AFTER_G_MS = 1500;
+const AGAIN = 'kodosumi-lab-again';
+const ONCE_MS = 60_000;
 
 export function mountShell(parent: HTMLElement, options: ShellOptions, signal: AbortSignal, host: ShellHost): Shell {
   let query = options.query;
   let chosenDark: boolean | null = null;
 
   const go = (next: string): void => {
-    if (next === query) return;
-    if (options.own) remember(query, next);
+    if (options.own && next !== query) remember(query, next);
     query = next;
     host.went(next);
   };
@@ -226,7 +227,12 @@ function paint(dark: boolean): void {
 /** Load the page anew as it is wanted; once, should the browser keep no cookie. */
 function comeAgain(dark: boolean): void {
   tellServer(dark);
-  if (!document.cookie.includes(`${THEME}=${dark ? 'dark' : 'light'}`)) return;
+  try {
+    if (Date.now() - Number(sessionStorage.getItem(AGAIN)) < ONCE_MS) return;
+    sessionStorage.setItem(AGAIN, String(Date.now()));
+  } catch {
+    return;
+  }
   location.reload();
 }
 
