@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,8 @@ from kodosumi_lab.dashboard.words import esc, notice
 from kodosumi_lab.icon import ICON
 
 __all__ = ["Board", "looks"]
+
+logger = logging.getLogger(__name__)
 
 #: The name that Panel gives a file which it serves.
 _SERVED = "bokeh_app_"
@@ -109,6 +112,7 @@ class Board:
         self._wanted, self._showing = False, False
         self._nav = html(css=_NAV)
         self._notice = html(margin=(0, 0, 12, 0))
+        self._trouble = html(visible=False, margin=(0, 0, 12, 0))
         self._say_away()
         self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
@@ -125,7 +129,7 @@ class Board:
             sidebar_width=208,
             sidebar_resizable=False,
             sidebar_open=not narrow,
-            main=[pn.Column(self._notice, self._body, sizing_mode="stretch_width", margin=(20, 24), max_width=1680)],
+            main=[pn.Column(self._notice, self._trouble, self._body, sizing_mode="stretch_width", margin=(20, 24), max_width=1680)],
             busy_indicator=None,
             raw_css=[_ROOT],
             theme="dark" if dark else "default",
@@ -185,12 +189,18 @@ class Board:
             self._showing = False
 
     async def _once(self) -> None:
-        view = self._place()
-        await self._about()
+        told = ""
         try:
+            view = self._place()
+            await self._about()
             await view.show()
         except Problem as problem:
-            self._tell(problem.detail, "error")
+            told = problem.detail
+        except Exception as error:
+            # the edge of a session: whoever looks is told, and the next look may well succeed
+            logger.exception("page %s of %s", self.state.page, self.user.name)
+            told = f"This page failed: {type(error).__name__}: {error}. The server's log has more."
+        self._trouble.param.update(object=notice(told, "error") if told else "", visible=bool(told))
 
     def _place(self) -> View:
         """The view of the page that is looked at, in its place."""

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from apikit import serving
 from playwright.sync_api import expect
+from starlette.responses import Response
 
 from browser.board import Person, Served, panel_serve, serve, settled
 from browser.showcase import Scene, Showcase
@@ -384,7 +385,8 @@ class Stripped:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
         if scope["type"] in ("http", "websocket") and not path.startswith(self._prefix):
-            raise AssertionError(f"{path} is not below the prefix")
+            await Response(status_code=404)(scope, receive, send)
+            return
         if "path" in scope:
             rest = path[len(self._prefix) :]
             scope = {**scope, "path": rest, "raw_path": rest.encode()}
