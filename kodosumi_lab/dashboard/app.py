@@ -129,7 +129,16 @@ class Board:
             sidebar_width=208,
             sidebar_resizable=False,
             sidebar_open=not narrow,
-            main=[pn.Column(self._notice, self._trouble, self._body, sizing_mode="stretch_width", margin=(20, 24), max_width=1680)],
+            main=[
+                pn.Column(
+                    self._notice,
+                    self._trouble,
+                    self._body,
+                    sizing_mode="stretch_width",
+                    margin=(20, 24),
+                    max_width=1680,
+                )
+            ],
             busy_indicator=None,
             raw_css=[_ROOT],
             theme="dark" if dark else "default",
