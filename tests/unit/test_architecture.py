@@ -35,6 +35,7 @@ ROWS = [
         "runtime.fold",
         "runtime.segment",
         "runtime.sealing",
+        "runtime.compaction",
         "runtime.tombstones",
     ],
     ["runtime.history"],
