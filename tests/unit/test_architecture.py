@@ -59,6 +59,7 @@ ROWS = [
         "runtime.spooler",
         "runtime.runner",
         "runtime.pool",
+        "runtime.memory",
         "runtime.jobs",
         "runtime.driving",
         "runtime.recovery",
