@@ -9,7 +9,7 @@ RUN := .venv/bin
 export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE ?= copy
 
-.PHONY: help env lab test test-integrations quick check format soak bench down clean chromium
+.PHONY: help env lab test test-integrations quick check front front-check format soak bench down clean chromium
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -54,10 +54,22 @@ test-integrations: .venv-integrations/.ready  ## flows with CrewAI and LangGraph
 quick: env  ## what needs no Ray, in under two minutes
 	$(RUN)/python -m pytest -m "not ray and not slow"
 
-check: env  ## lint, format and types
+check: env  ## lint, format and types; with Node also the front end, and whether its bundles are fresh
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	@if command -v npm >/dev/null; then $(MAKE) front-check; else echo "no Node here: the front end is not checked"; fi
+
+labextension/node_modules/.ready: labextension/package-lock.json
+	cd labextension && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+front: labextension/node_modules/.ready  ## build what the front end's sources say; needs Node
+	cd labextension && npm run --silent build
+
+front-check: front
+	cd labextension && npm run --silent check
+	git diff --exit-code --stat -- kodosumi_lab/widgets/static kodosumi_lab/labextension
 
 format: env  ## let the formatter decide
 	$(RUN)/ruff check --fix .

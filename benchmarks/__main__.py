@@ -33,6 +33,7 @@ PARTS = {
     "sse": "http_bench:live",
     "launch": "service_bench:launching",
     "locks": "service_bench:locks",
+    "browser": "browser_bench:run",
 }
 #: Several parts by one name.
 GROUPS = {"http": ["list", "sse", "launch", "locks"], "report": []}

@@ -25,50 +25,65 @@ if TYPE_CHECKING:
     from kodosumi_lab.errors import KodosumiLabError
     from kodosumi_lab.forms.uploaded import UploadFile
     from kodosumi_lab.runtime.cluster import connect, disconnect
+    from kodosumi_lab.runtime.diff import Diff, diff
     from kodosumi_lab.runtime.register import find, flows, refresh, register, unregister
     from kodosumi_lab.runtime.remote import RemoteFlow
     from kodosumi_lab.runtime.run import Run
+    from kodosumi_lab.runtime.sweep import Sweep, sweep
     from kodosumi_lab.runtime.tracer import Tracer
+    from kodosumi_lab.widgets.views import inbox, runs_view
 
 __all__ = [
     "AsyncClient",
     "Client",
+    "Diff",
     "Flow",
     "KodosumiLabError",
     "RemoteFlow",
     "Run",
+    "Sweep",
     "Tracer",
     "UploadFile",
     "__version__",
     "connect",
+    "diff",
     "disconnect",
     "events",
     "find",
     "flow",
     "flows",
     "forms",
+    "inbox",
     "locks",
     "refresh",
     "register",
     "run",
     "runs",
+    "runs_view",
+    "sweep",
     "unregister",
 ]
 
 _HOMES = {
     "AsyncClient": "api.client",
     "Client": "api.client",
+    "Diff": "runtime.diff",
     "KodosumiLabError": "errors",
     "RemoteFlow": "runtime.remote",
     "Run": "runtime.run",
+    "Sweep": "runtime.sweep",
     "Tracer": "runtime.tracer",
     "UploadFile": "forms.uploaded",
     "connect": "runtime.cluster",
+    "diff": "runtime.diff",
     "disconnect": "runtime.cluster",
     "find": "runtime.register",
     "flows": "runtime.register",
+    "inbox": "widgets.views",
     "refresh": "runtime.register",
+    "runs_view": "widgets.views",
     "register": "runtime.register",
+    "sweep": "runtime.sweep",
     "unregister": "runtime.register",
 }
 
@@ -83,6 +98,20 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext kodosumi_lab``: the magics ``%kodosumi`` and ``%%kodosumi``."""
+    from kodosumi_lab import magic
+
+    magic.load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext kodosumi_lab`` takes them back."""
+    from kodosumi_lab import magic
+
+    magic.unload(shell)
 
 
 def __dir__() -> list[str]:

@@ -22,6 +22,8 @@ from kodosumi_lab.errors import FlowError
 if TYPE_CHECKING:
     from kodosumi_lab.forms import InputModel, Inputs, Model
     from kodosumi_lab.runtime.run import Run
+    from kodosumi_lab.runtime.sweep import Sweep
+    from kodosumi_lab.widgets.form import FlowForm
 
 __all__ = ["Flow", "Options", "entrypoint_of", "find", "flow", "is_crew", "is_graph", "load", "registered"]
 
@@ -102,6 +104,7 @@ class Flow:
         name: str | None = None,
         options: Options | None = None,
         form: Model | None = None,
+        listed: bool = True,
         module: str | None = None,
     ) -> None:
         # `module` is where an object was made a flow: unlike a function it does not tell
@@ -127,7 +130,8 @@ class Flow:
             self.__wrapped__ = target
         self._form = form
         self._model: InputModel | None = None
-        _flows[self.name] = self
+        if listed:  # else nobody finds it by its name, which may be another flow's
+            _flows[self.name] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the target here and now."""
@@ -215,6 +219,68 @@ class Flow:
         from kodosumi_lab.runtime.launch import launch
 
         return launch(self, inputs)
+
+    def form(self, **initial: Any) -> FlowForm:
+        """The input form as a widget: in a notebook the last line of a cell shows it.
+
+        Parameters
+        ----------
+        **initial
+            Inputs that it opens with, as for :meth:`launch`.
+
+        Returns
+        -------
+        FlowForm
+            An ipywidget. `controls["end"].value` is a trait that other widgets can link to, `values` all
+            of them, `launch()` does what its button does, `run` is the last run that was launched from it.
+
+        Raises
+        ------
+        InputsError
+            There is no such input.
+        """
+        from kodosumi_lab.widgets.form import FlowForm
+
+        return FlowForm(self, **initial)
+
+    def sweep(self, *, max_concurrent: int = 4, zipped: bool = False, files: Any = None, **inputs: Any) -> Sweep:
+        """Start a run for each combination of inputs.
+
+        Parameters
+        ----------
+        max_concurrent
+            How many go on at the same time; a thread of this process starts the next one when one has ended.
+        zipped
+            Take the lists side by side, in place of each value with each.
+        files
+            Given along to each run, see :meth:`launch`.
+        **inputs
+            By name, as the flow's signature says. A list (tuple, range, array, series) is what is swept
+            over; anything else is the same for all. An input that is a list itself is given as a list of lists.
+
+        Returns
+        -------
+        Sweep
+            Handle of the runs, with one frame of what came out. Each run has the tag ``sweep:<id>``, so
+            :func:`kodosumi_lab.sweep` finds it again.
+
+        Raises
+        ------
+        InputsError
+            Those of some combination do not fit; nothing was started.
+        FlowError
+            There is nothing to sweep over, or the flow cannot be sent to the cluster.
+        ClusterError
+            No Ray cluster can be reached or started.
+
+        Examples
+        --------
+        >>> sweep = prime_gaps.sweep(end=[10**5, 10**6], tasks=[1, 4])  # doctest: +SKIP
+        >>> sweep.wait().frame()  # doctest: +SKIP
+        """
+        from kodosumi_lab.runtime.sweep import start
+
+        return start(self, inputs, max_concurrent=max_concurrent, zipped=zipped, files=files)
 
 
 def _has_text_annotations(function: types.FunctionType) -> bool:
@@ -317,7 +383,9 @@ def _tells(target: Any) -> bool:
 
 def registered() -> dict[str, Flow]:
     """Flows that exist in this process, by name; of several of one name the newest."""
-    return dict(sorted(_flows.items()))
+    # a list first, at once: another thread may define a flow meanwhile
+    there = [found for ref in _flows.valuerefs() if (found := ref()) is not None]
+    return {found.name: found for found in sorted(there, key=lambda found: found.name)}
 
 
 def entrypoint_of(target: Any) -> str | None:

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     gateway_body_bytes: int = Field(16 * 2**20, ge=1024, description="longest body of a request to the gateway")
     gateway_launches_per_minute: int = Field(120, ge=1, description="launches of one user over HTTP")
     gateway_heartbeat_s: float = Field(15.0, gt=0, description="a live stream without events says so this often")
+    gateway_stream_s: float | None = Field(
+        None, gt=0, description="a live stream ends after this time, and whoever follows comes back; None: never"
+    )
     gateway_cors_origins: list[str] = Field([], description="web pages of other origins that may call the gateway")
     gateway_identity: Literal["tokens", "proxy", "oidc"] = Field("tokens", description="who tells who is calling")
     gateway_default_role: Literal["viewer", "user", "operator", "admin"] = Field(

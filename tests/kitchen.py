@@ -189,3 +189,11 @@ def chatty(tag: str, n: int = 50) -> None:
     shout("main")
     for thread in threads:
         thread.join()
+
+
+@kl.flow
+def picky(n: int, marker: str) -> int:
+    """Fails until there is a file of that name."""
+    if not Path(marker).exists():
+        raise RuntimeError("not yet")
+    return n * 10

@@ -20,6 +20,14 @@ NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 SHOWN = {
     "02_progress": ["4 of 4: asyncio is read", "reader: read took", "functions in email", "judge: rank took"],
     "03_ask": ["'awaiting'", "['is 481; expected at most 480']", "'decision': 'return'", "ada: {"],
+    "04_sweep": [
+        "<FlowForm prime_gaps",
+        "over end, tasks: 8 finished>",
+        "widest",
+        "<Diff",
+        "✓ twins finished",
+        "are 205",
+    ],
     "06_api": ["http://127.0.0.1:", "prime_gaps", "finished", "'tasks'", "(422,"],
 }
 

@@ -1,4 +1,4 @@
-"""Routes that act: launch, rerun, cancel, answer. They need the cluster that writes the log."""
+"""Routes that act: launch, cancel, answer. They need the cluster that writes the log."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from kodosumi_lab.errors import (
     UploadError,
     UploadNotFound,
 )
-from kodosumi_lab.runtime.launch import Origin, rerun
+from kodosumi_lab.runtime.launch import Origin
 from kodosumi_lab.runtime.remote import ForeignRun
 from kodosumi_lab.runtime.run import Run
 
-__all__ = ["answer", "cancel", "launch", "router", "start"]
+__all__ = ["CREATED", "Key", "answer", "cancel", "launch", "router", "start", "started"]
 
 router = APIRouter()
 
@@ -62,14 +62,6 @@ class Valid(BaseModel):
     """The inputs fit."""
 
     valid: Literal[True] = True
-
-
-class RerunBody(BaseModel):
-    """What to change."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    inputs: dict[str, Any] = Field(default_factory=dict, description="inputs that differ; secrets have to be given")
 
 
 class CancelBody(BaseModel):
@@ -112,14 +104,15 @@ class Elsewhere(BaseModel):
     detail: str
 
 
-_CREATED: dict[int | str, dict[str, Any]] = {
+#: For the OpenAPI document, of routes that start a run.
+CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": RunRow, "description": "It was started before, by the same key"},
     202: {"model": Elsewhere, "description": "It was started by a service that writes to another log"},
     201: {"headers": {"location": {"schema": {"type": "string"}, "description": "the run"}}},
 }
 
 
-@router.post("/flows/{name:path}/launch", tags=["flows"], status_code=201, responses=_CREATED, response_model=RunRow)
+@router.post("/flows/{name:path}/launch", tags=["flows"], status_code=201, responses=CREATED, response_model=RunRow)
 async def launch_flow(
     name: str, body: LaunchBody, gateway: GatewayOf, user: Launcher, response: Response, key: Key = None
 ) -> Any:
@@ -130,7 +123,7 @@ async def launch_flow(
         return launch(gateway, user, name, given, origin, entered=entered, batches=body.batches)
 
     about = ["launch", name, entered, given, *body.batches]
-    return await gateway.act(_started, gateway, user, key, about, begin, response)
+    return await gateway.act(started, gateway, user, key, about, begin, response)
 
 
 @router.post("/flows/{name:path}/validate", tags=["flows"])
@@ -138,22 +131,6 @@ def validate_flow(name: str, body: LaunchBody, gateway: GatewayOf, user: Current
     """Check inputs, or what was entered in the form, without starting anything."""
     gateway.catalogue.check(name, body.inputs if body.form is None else body.form, entered=body.form is not None)
     return Valid()
-
-
-@router.post("/runs/{run_id}/rerun", tags=["runs"], status_code=201, responses=_CREATED, response_model=RunRow)
-async def rerun_run(
-    run_id: str, gateway: GatewayOf, user: Launcher, response: Response, body: RerunBody | None = None, key: Key = None
-) -> Any:
-    """Start a new run of the same flow with the same inputs, but for those given."""
-    changes = body.inputs if body is not None else {}
-
-    def begin(origin: Origin) -> Run:
-        earlier = gateway.run(run_id, user)
-        gateway.cluster.connection()
-        gateway.rate.take(user)
-        return rerun(earlier, changes, origin)
-
-    return await gateway.act(_started, gateway, user, key, ["rerun", run_id, changes], begin, response)
 
 
 def launch(
@@ -187,7 +164,7 @@ def launch(
     return gateway.catalogue.launch(name, inputs, origin, entered=entered, batches=taken)
 
 
-def _started(
+def started(
     gateway: Gateway,
     user: User,
     key: str | None,
@@ -195,6 +172,7 @@ def _started(
     begin: Callable[[Origin], Run | ForeignRun],
     response: Response,
 ) -> RunRow | JSONResponse:
+    """Begin a run and answer with its row; blocks."""
     run, fresh = start(gateway, user, key, body, begin)
     if isinstance(run, ForeignRun):
         told = Elsewhere(run_id=run.id, flow=run.flow.name, url=run.flow.url, detail=repr(run))

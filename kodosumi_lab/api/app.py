@@ -16,18 +16,33 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import kodosumi_lab
 from kodosumi_lab import settings as settings_module
-from kodosumi_lab.api import acting, assets, filing, following, health, metrics, problems, reading, registering, viewing
+from kodosumi_lab.api import (
+    acting,
+    assets,
+    filing,
+    following,
+    health,
+    login,
+    metrics,
+    problems,
+    reading,
+    registering,
+    rerunning,
+    viewing,
+)
 from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.gateway import Cluster, Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
 from kodosumi_lab.api.identity import Identity, TokenFile, from_settings
-from kodosumi_lab.api.mounting import Mounted
 from kodosumi_lab.api.registered import RegisterCatalogue
+from kodosumi_lab.api.sessions import Sessions
 from kodosumi_lab.runtime.run import event_log
 from kodosumi_lab.settings import Settings
 
@@ -51,10 +66,13 @@ def create_app(
     catalogue: Catalogue | None = None,
     identity: Identity | None = None,
     address: str | None = None,
+    cluster: Cluster | None = None,
     settings: Settings | None = None,
     mounts: Mapping[str, ASGIApp] | None = None,
+    pages: Iterable[str] = (),
     routers: Iterable[APIRouter] = (),
     url: str = _UNSAID,
+    mcp: bool = True,
 ) -> FastAPI:
     """Make the gateway.
 
@@ -71,15 +89,22 @@ def create_app(
         Another way to tell who is calling than the settings say.
     address
         Ray address, for launching and acting; the cluster that writes the log by default.
+    cluster
+        In place of `address`: another way to the cluster.
     settings
         In place of those of the environment.
     mounts
         Further applications by path, such as services and a dashboard. They stand behind the
         same authentication; the user is in ``request.state.user``.
+    pages
+        Paths among the `mounts` that people read with a browser: they sign in at ``/login``, and a cookie
+        says who they are, over the API as well.
     routers
         Further routes under ``/api/v1``.
     url
         Where others reach this gateway.
+    mcp
+        Whether agents may speak MCP to it.
 
     Returns
     -------
@@ -93,11 +118,12 @@ def create_app(
     FlowError
         A module cannot be imported.
     """
-    held = settings or settings_module.load(log_dir=log_dir)
+    held, pages = settings or settings_module.load(log_dir=log_dir), tuple(pages)
     held.log_dir = _as_the_cluster_writes_it(held)
     who = identity or from_settings(held)
+    sessions = Sessions(who, held.log_dir / "state", held.gateway_cors_origins) if pages else None
     found = catalogue or RegisterCatalogue(held.log_dir, flows, mounts=mounts, url=url)
-    gateway = Gateway(event_log(held.log_dir), held, found, Cluster(held.log_dir, address))
+    gateway = Gateway(event_log(held.log_dir), held, found, cluster or Cluster(held.log_dir, address))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -111,7 +137,7 @@ def create_app(
                     await stack.enter_async_context(inner.lifespan_context(mounted))
             yield
 
-    agents = _agents(gateway)
+    agents = _agents(gateway) if mcp else None
     # no docs pages: FastAPI's load their scripts from elsewhere
     app = FastAPI(
         title="Kodosumi Lab", version=kodosumi_lab.__version__, lifespan=lifespan,
@@ -124,8 +150,8 @@ def create_app(
     documented = [Depends(HTTPBearer(auto_error=False, description="the gateway's token"))]
     app.include_router(health.router, prefix=PREFIX)
     for router in (
-        reading.router, viewing.router, following.router, acting.router, registering.router, filing.router,
-        assets.router, *routers,
+        reading.router, viewing.router, following.router, assets.router, acting.router, rerunning.router,
+        registering.router, filing.router, *routers,
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)
@@ -134,12 +160,17 @@ def create_app(
         app.router.routes.append(Route("/mcp", agents))
     for path, mounted in (mounts or {}).items():
         app.mount(path, mounted)
-        if isinstance(mounted, Mounted):
+        if hasattr(mounted, "carrier"):
             mounted.carrier = app
+    if sessions is not None:
+        app.state.sessions = sessions
+        app.include_router(login.router)
+        app.router.routes += [Route(path, _with_slash) for path in pages]
+    public = (*PUBLIC, *login.PATHS) if sessions is not None else PUBLIC
     app.state.metrics = metrics.Metrics(gateway)
     # the last one added is the first that a request meets
     app.add_middleware(BodyLimit, limit=held.gateway_body_bytes)
-    app.add_middleware(Guard, identity=who, public=PUBLIC)
+    app.add_middleware(Guard, identity=sessions or who, public=public, pages=pages)
     app.add_middleware(metrics.Measured, metrics=app.state.metrics)
     if held.gateway_cors_origins:
         app.add_middleware(
@@ -148,6 +179,12 @@ def create_app(
         )  # fmt: skip
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _with_slash(request: Request) -> Response:
+    """To the page itself, by a relative way, since a proxy in front may have taken a prefix away."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return Response(status_code=307, headers={"location": request.url.path.rpartition("/")[2] + "/" + query})
 
 
 def _agents(gateway: Gateway) -> Agents | None:

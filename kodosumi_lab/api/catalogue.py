@@ -87,6 +87,17 @@ class Catalogue(Protocol):
             As :meth:`launch`.
         """
 
+    def entered(self, name: str, values: dict[str, Any]) -> tuple[Inputs, list[str]]:
+        """What was entered in the form of a flow, checked, and the batches that its file elements name.
+
+        Raises
+        ------
+        FlowNotFound, InputsError
+            As :meth:`launch`.
+        FlowError
+            Its service alone can read it.
+        """
+
     def needs_cluster(self, name: str) -> bool:
         """Whether launching it takes this process's own connection to the cluster."""
 
@@ -153,6 +164,11 @@ class ProcessCatalogue:
         flow = self._find(name)
         _checked(flow, inputs, entered)
         return list(flow.inputs.form().uploads(inputs).values()) if entered else []
+
+    def entered(self, name: str, values: dict[str, Any]) -> tuple[Inputs, list[str]]:
+        """Check what was entered."""
+        flow = self._find(name)
+        return flow.inputs.from_form(values), list(flow.inputs.form().uploads(values).values())
 
     def needs_cluster(self, name: str) -> bool:
         """Always."""

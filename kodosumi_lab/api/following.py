@@ -39,7 +39,8 @@ async def follow_run(
     as its heartbeat.
     """
     await asyncio.to_thread(gateway.row, run_id, user)
-    events = gateway.live.subscribe(run_id, after if last_event_id is None else last_event_id)
+    last = after if last_event_id is None else last_event_id
+    events = gateway.live.subscribe(run_id, last, for_s=gateway.settings.gateway_stream_s)
     return EventSourceResponse(_closing(events), ping=gateway.settings.gateway_heartbeat_s)
 
 
@@ -54,7 +55,7 @@ async def follow_frames(run_id: str, gateway: GatewayOf, user: CurrentUser, afte
     text `{"end": {"status": …, "last_seq": …}}`, after which nothing comes. Length 0 is a heartbeat.
     """
     await asyncio.to_thread(gateway.row, run_id, user)
-    events = gateway.live.subscribe(run_id, after, FRAMES)
+    events = gateway.live.subscribe(run_id, after, FRAMES, for_s=gateway.settings.gateway_stream_s)
     # it knows about heartbeats and about servers that end; what it sends is up to us
     return EventSourceResponse(
         _closing(events),

@@ -32,7 +32,7 @@ from kodosumi_lab.runtime import cluster
 from kodosumi_lab.runtime.desk import Desk
 from kodosumi_lab.runtime.files import FileInfo, Limits
 from kodosumi_lab.runtime.query import EventLog
-from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.run import Run, event_log
 from kodosumi_lab.runtime.run_files import tell
 from kodosumi_lab.settings import Settings
 
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 # Starting Ray's actors for a log may take this long on a busy machine.
 _ANSWER_S = 150.0
 
-__all__ = ["Cluster", "Gateway", "GatewayOf"]
+__all__ = ["Cluster", "Gateway", "GatewayOf", "OwnCluster"]
 
 
 class Cluster:
@@ -75,6 +75,25 @@ class Cluster:
                 return held
             return cluster.connect(self._found(), log_dir=self._log_dir)
 
+    def use(self, address: str | None) -> cluster.Connection:
+        """Go over to another cluster; where that fails, the one before is joined again when it is needed.
+
+        Raises
+        ------
+        ClusterError
+            It does not answer, or Ray runs in this process and would end.
+        """
+        with self._lock:
+            if cluster._joined == "embedded":
+                raise ClusterError("Ray runs in this process and would end with its runs; start the gateway without it")
+            cluster.disconnect()
+            before, self._address = self._address, address
+            try:
+                return cluster.connect(self._found(), log_dir=self._log_dir)
+            except ClusterError:
+                self._address = before
+                raise
+
     def _found(self) -> str | None:
         if self._address is not None:
             return self._address
@@ -93,6 +112,34 @@ class Cluster:
             f"no Ray cluster writes the log {self._log_dir}; start one with `kodosumi-lab up`, "
             "or name one with `kodosumi-lab serve --address`. What was run before can still be read"
         )
+
+
+class OwnCluster(Cluster):
+    """The cluster of this process, for a gateway within it: what :func:`kodosumi_lab.connect` would take, or has taken.
+
+    A person who runs flows here must not find this process on another log because of a button.
+    """
+
+    def connection(self) -> cluster.Connection:
+        """This process's connection; made as a launch from Python makes it.
+
+        Raises
+        ------
+        ClusterError
+            It is one to another log.
+        """
+        with self._lock:
+            held = cluster.current()
+            if (held is None or not cluster._on_ray()) and event_log().root == self._log_dir:
+                held = cluster.connection()
+            if held is None or not cluster._on_ray():
+                return cluster.connect(self._found(), log_dir=self._log_dir)
+            if held.home.log_dir != str(self._log_dir):
+                raise ClusterError(
+                    f"this process is connected to the cluster that writes {held.home.log_dir}, and this is about the "
+                    f"log {self._log_dir}; connect(log_dir={str(self._log_dir)!r}) first"
+                )
+            return held
 
 
 @dataclass(slots=True)

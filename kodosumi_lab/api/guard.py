@@ -9,17 +9,34 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kodosumi_lab.api import problems
 from kodosumi_lab.api.identity import Identity, Role, User
 from kodosumi_lab.api.problems import Refused
 
-__all__ = ["BodyLimit", "CurrentUser", "Guard", "LaunchRate", "Operator", "at_least"]
+__all__ = ["AS", "As", "BodyLimit", "CurrentUser", "Guard", "LaunchRate", "Operator", "at_least"]
+
+
+#: In the scope of a request that this process makes itself: the user in whose name it does.
+AS = "kodosumi_lab.as"
+
+
+class As:
+    """The gateway's application as one user asks it within this process; an ASGI application."""
+
+    def __init__(self, app: ASGIApp, user: User) -> None:
+        self._app, self._user = app, user
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._app({**scope, AS: self._user}, receive, send)
 
 
 class Guard:
@@ -33,26 +50,47 @@ class Guard:
         Who tells.
     public
         Paths that anybody may ask, for health checks.
+    pages
+        Paths below which people read pages; who is not known there is led to :mod:`.login`.
     """
 
-    def __init__(self, app: ASGIApp, identity: Identity, public: Collection[str] = ()) -> None:
-        self._app, self._identity, self._public = app, identity, frozenset(public)
+    def __init__(
+        self, app: ASGIApp, identity: Identity, public: Collection[str] = (), pages: Collection[str] = ()
+    ) -> None:
+        self._app, self._identity, self._public, self._pages = app, identity, frozenset(public), tuple(pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] not in ("http", "websocket") or scope["path"] in self._public:
             await self._app(scope, receive, send)
             return
-        user = await self._identity.user(HTTPConnection(scope))
-        if user is not None:
-            scope.setdefault("state", {})["user"] = user
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
+        try:
+            user = scope.get(AS) or await self._identity.user(HTTPConnection(scope))
+        except Refused as error:
+            answer: Response = problems.response(error.status, error.kind, error.detail, error.headers)
+        else:
+            if user is not None:
+                scope.setdefault("state", {})["user"] = user
+                await self._app(scope, receive, send)
+                return
+            answer = self._unknown(scope)
+        if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not authenticated"})
         else:
-            detail = "nobody is known for this request; send `Authorization: Bearer <token>` with a token that counts"
-            answer = problems.response(401, "unauthenticated", detail, {"www-authenticate": self._identity.challenge})
             await answer(scope, receive, send)
+
+    def _unknown(self, scope: Scope) -> Response:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if any(path == page or path.startswith(page + "/") for page in self._pages) and _reads_pages(scope):
+            # relative, since a proxy in front may have taken a prefix away
+            query = urlencode({"next": path[1:] + ("?" + scope["query_string"].decode("latin-1")).rstrip("?")})
+            return Response(status_code=303, headers={"location": "../" * (path.count("/") - 1) + f"login?{query}"})
+        detail = "nobody is known for this request; send `Authorization: Bearer <token>` with a token that counts"
+        return problems.response(401, "unauthenticated", detail, {"www-authenticate": self._identity.challenge})
+
+
+def _reads_pages(scope: Scope) -> bool:
+    return scope.get("method") == "GET" and "text/html" in HTTPConnection(scope).headers.get("accept", "")
 
 
 class _TooLong(HTTPException):

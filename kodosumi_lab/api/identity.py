@@ -34,7 +34,7 @@ from kodosumi_lab.errors import SettingsError
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.settings import Settings
 
-__all__ = ["Identity", "OidcBearer", "ProxyHeader", "Role", "TokenFile", "User", "from_settings"]
+__all__ = ["Identity", "LocalUser", "OidcBearer", "ProxyHeader", "Role", "TokenFile", "User", "from_settings"]
 
 
 class Role(enum.IntEnum):
@@ -101,6 +101,10 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def _mark(digest: str) -> str:
+    return hashlib.sha256(digest.encode()).hexdigest()[:32]
+
+
 class TokenFile:
     """Bearer tokens from a file that holds their hashes.
 
@@ -157,6 +161,29 @@ class TokenFile:
                 found = entry
         return User(found["user"], Role.named(found["role"])) if found is not None else None
 
+    @staticmethod
+    def mark_of(token: str) -> str:
+        """What names a token without giving it away: a hash of its hash."""
+        return _mark(_digest(token))
+
+    def marked(self, mark: str) -> User | None:
+        """Whose token :meth:`mark_of` names, as long as it counts."""
+        with self._lock:
+            known = self._load()
+        for entry in known:
+            if hmac.compare_digest(_mark(entry["sha256"]), mark):
+                return User(entry["user"], Role.named(entry["role"]))
+        return None
+
+    def entries(self) -> list[dict[str, str]]:
+        """Every token: ``user``, ``role`` and ``created``."""
+        with self._lock:
+            return [{key: entry.get(key, "") for key in ("user", "role", "created")} for entry in self._load()]
+
+    def role_of(self, name: str) -> Role | None:
+        """The greatest role that a token gives this user."""
+        return max((Role.named(entry["role"]) for entry in self.entries() if entry["user"] == name), default=None)
+
     async def user(self, request: HTTPConnection) -> User | None:
         """The user of the bearer token."""
         token = _bearer(request)
@@ -203,6 +230,23 @@ def _write(path: Path, text: str) -> None:
     disk.create(temporary, text.encode())
     disk.rename(temporary, path)
     disk.sync_dir(path.parent)
+
+
+class LocalUser:
+    """Every request is of the person whose process this is: for a gateway that nobody else can reach."""
+
+    challenge = 'Bearer realm="kodosumi-lab"'
+
+    def __init__(self) -> None:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            name = str(os.getuid())
+        self._user = User(name, Role.ADMIN)
+
+    async def user(self, request: HTTPConnection) -> User | None:
+        """That person."""
+        return self._user
 
 
 class ProxyHeader:

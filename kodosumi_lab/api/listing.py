@@ -17,11 +17,12 @@ from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.runtime.query import EventLog
 
-__all__ = ["SORTS", "Listing", "RunIndex"]
+__all__ = ["SEARCHED", "SORTS", "Listing", "RunIndex"]
 
 #: Columns that runs can be sorted by; a leading minus turns the order round.
 SORTS = ("started", "updated", "ended", "flow", "status", "user", "events", "nbytes", "active_s")
-_SEARCHED = ("run_id", "flow", "summary", "reason", "progress_text", "result", "error", "user")
+#: Columns whose text is searched.
+SEARCHED = ("run_id", "flow", "summary", "reason", "progress_text", "result", "error", "user")
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Listing:
     user: list[str] = field(default_factory=list)
     tag: list[str] = field(default_factory=list)
     parent: str | None = None
+    cell: str | None = None
     since: datetime.datetime | None = None
     until: datetime.datetime | None = None
     search: str | None = None
@@ -49,12 +51,14 @@ class Listing:
         result += [pl.col("tags").list.contains(tag) for tag in self.tag]
         if self.parent is not None:
             result.append(pl.col("parent") == self.parent)
+        if self.cell is not None:
+            result.append(pl.col("cell") == self.cell)
         if self.since is not None:
             result.append(pl.col("started") >= self.since)
         if self.until is not None:
             result.append(pl.col("started") < self.until)
         if self.search:
-            columns = [pl.col(name).fill_null("") for name in _SEARCHED]
+            columns = [pl.col(name).fill_null("") for name in SEARCHED]
             text = pl.concat_str([*columns, pl.col("tags").list.join(" ").fill_null("")], separator="\n")
             result.append(text.str.to_lowercase().str.contains(self.search.lower(), literal=True))
         return result

@@ -11,6 +11,7 @@ waits for anybody: the feed reads on, and what a slow subscriber has not taken c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
@@ -106,8 +107,8 @@ class Feed:
             i += 1
         return found
 
-    async def wait(self) -> None:
-        """Return when something has changed; at once when nothing will.
+    async def wait(self, until: float | None = None) -> None:
+        """Return when something has changed; at once when nothing will. At `until`, of the loop's clock, in any case.
 
         Raises
         ------
@@ -117,7 +118,9 @@ class Feed:
         if self._failed is not None:
             raise self._failed
         if not self.done:
-            await self._changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._changed.wait()
 
     def close(self) -> None:
         """Nobody looks on any more."""
@@ -140,8 +143,13 @@ class Live:
         self.subscribers = 0
         self.sent = 0
 
-    async def subscribe(self, run_id: str, after: int, encoding: Encoding = SSE) -> AsyncIterator[bytes]:
-        """The events of a run after `after`, encoded, as they are committed; and how it ended."""
+    async def subscribe(
+        self, run_id: str, after: int, encoding: Encoding = SSE, *, for_s: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """The events of a run after `after`, encoded, as they are committed; and how it ended.
+
+        After `for_s` seconds it stops short: whoever wants more comes back.
+        """
         feed = self._feeds.get(run_id)
         if feed is None:
             feed = self._feeds[run_id] = Feed(self._log, run_id)
@@ -149,7 +157,8 @@ class Live:
         self.subscribers += 1
         try:
             yield encoding.begin
-            async for chunks in self._chunks(feed, run_id, after, encoding):
+            until = None if for_s is None else asyncio.get_running_loop().time() + for_s
+            async for chunks in self._chunks(feed, run_id, after, encoding, until):
                 for chunk in chunks:
                     if not chunk.has(encoding):
                         await asyncio.to_thread(chunk.encoded, encoding)
@@ -157,6 +166,8 @@ class Live:
                     self.sent += len(data)
                     yield data
                 after = chunks[-1].last
+            if not feed.done:
+                return
             row = await asyncio.to_thread(self._log.run, run_id)
             yield encoding.end(run_id, row["status"], row["last_seq"])
         finally:
@@ -167,12 +178,14 @@ class Live:
                 if self._feeds.get(run_id) is feed:
                     del self._feeds[run_id]
 
-    async def _chunks(self, feed: Feed, run_id: str, after: int, encoding: Encoding) -> AsyncIterator[list[Chunk]]:
+    async def _chunks(
+        self, feed: Feed, run_id: str, after: int, encoding: Encoding, until: float | None
+    ) -> AsyncIterator[list[Chunk]]:
         """What comes after `after`, as much at once as the encoding sends at once."""
         await feed.ready()
         clock = asyncio.get_running_loop().time
         sent_at = float("-inf")
-        while True:
+        while feed.done or until is None or clock() < until:
             if after + 1 < feed.first:
                 span = await asyncio.to_thread(feed.spans.around, after + 1, feed.first - 1)
                 chunks = [await self._page(run_id, *span)]
@@ -188,7 +201,7 @@ class Live:
             elif feed.done:
                 return
             else:
-                await feed.wait()
+                await feed.wait(until)
 
     async def _page(self, run_id: str, first: int, last: int) -> Chunk:
         """A page of history; read once, however many ask for it at the same time."""

@@ -182,6 +182,7 @@ def list_runs(
     by: Annotated[list[str] | None, Query(alias="user")] = None,
     tag: Annotated[list[str] | None, Query(description="all of them")] = None,
     parent: Annotated[str | None, Query(description="child runs of this one")] = None,
+    cell: Annotated[str | None, Query(max_length=1000, description="launched by this notebook cell")] = None,
     since: Annotated[datetime.datetime | None, Query(description="started then or later")] = None,
     until: Annotated[datetime.datetime | None, Query(description="started before")] = None,
     search: Annotated[str | None, Query(max_length=1000, description="text in id, flow, tags, result, error …")] = None,
@@ -202,10 +203,10 @@ def list_runs(
     if (unchanged := tags.fresh(if_none_match, etag)) is not None:
         return unchanged
     asked = Listing(
-        status or [], flow or [], by or [], tag or [], parent, _aware(since), _aware(until), search, str(sort)
+        status or [], flow or [], by or [], tag or [], parent, cell, _aware(since), _aware(until), search, str(sort)
     )  # fmt: skip
     page, total, following = gateway.index.page(asked, user, limit=limit, cursor=cursor)
-    page = page.drop("hidden", "runner")
+    page = page.drop("hidden", "runner", "cell")
     if media == rendering.JSON:
         items = [run_row(row) for row in page.iter_rows(named=True)]
         response.headers.update(tags.headers(etag))

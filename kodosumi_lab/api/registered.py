@@ -24,7 +24,7 @@ from kodosumi_lab.api.catalogue import FlowInfo, ProcessCatalogue
 from kodosumi_lab.api.mounting import Mounted, MountedFlow
 from kodosumi_lab.errors import FlowError, InputsError, ServiceError
 from kodosumi_lab.flow import registered
-from kodosumi_lab.forms import Model
+from kodosumi_lab.forms import Inputs, Model
 from kodosumi_lab.forms.describe import schema_of
 from kodosumi_lab.runtime import sources
 from kodosumi_lab.runtime.beside import Beside
@@ -146,6 +146,16 @@ class RegisterCatalogue:
         if errors:
             raise InputsError.of(errors, flow=flow.name)
         return list(form.uploads(values).values())
+
+    def entered(self, name: str, values: dict[str, Any]) -> tuple[Inputs, list[str]]:
+        """Check what was entered, as the flow is now."""
+        row = self._row(name)
+        if row["kind"] == "process":
+            return self._here.entered(row["name"], values)
+        if row["url"]:
+            raise FlowError(f"flow {name!r} is behind an endpoint, which alone can read what was entered")
+        found = self._module(row).check(row["entrypoint"], values, entered=True)
+        return found.inputs, found.batches
 
     def needs_cluster(self, name: str) -> bool:
         """Not where another process launches."""

@@ -79,8 +79,8 @@ def clock(run_id: str, gateway: GatewayOf, user: CurrentUser) -> Clock:
     last = _last(gateway, run_id, user, None)
     frame = gateway.log.events(run_id).filter(pl.col("seq") <= last).select("seq", "ts").collect()
     # what several processes emit may be a little out of order; a clock only goes on
-    ticks = frame.unique("seq").sort("seq").with_columns(pl.col("ts").cum_max())
-    points = ticks if len(ticks) <= _POINTS else ticks[_spread(ticks["ts"])]
+    ticks = frame.sort("seq").with_columns(pl.col("ts").cum_max())
+    points = (ticks if len(ticks) <= _POINTS else ticks[_spread(ticks["ts"])]).unique("seq").sort("seq")
     return Clock(seq=points["seq"].to_list(), ts=(points["ts"].dt.timestamp("us") / 1000).to_list())
 
 

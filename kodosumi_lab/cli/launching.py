@@ -18,7 +18,6 @@ from kodosumi_lab.cli.output import emit, err, out, renderable, say
 from kodosumi_lab.errors import (
     ClusterError,
     FlowError,
-    InputsError,
     KodosumiLabError,
     RunCancelled,
     RunFailed,
@@ -27,6 +26,7 @@ from kodosumi_lab.errors import (
     WaitTimeout,
 )
 from kodosumi_lab.flow import Flow, load
+from kodosumi_lab.forms.written import fitting, read_text, value_of
 
 if TYPE_CHECKING:
     from kodosumi_lab.cli.following import LiveView
@@ -113,28 +113,12 @@ def _inputs(flow: Flow, values: list[str], source: str | None) -> dict[str, Any]
         name, equals, text = item.partition("=")
         if not equals or not name:
             raise UsageError(f"{item!r} is no input; expected KEY=VALUE")
-        data[name], texts[name] = _value(name, text)
-    try:
-        flow.validate(**data)
-    except InputsError as error:
-        # name=007 is text already, name=42 is a number until the flow says that it takes text
-        plain = {name: text for name, text in texts.items() if name in error.errors}
-        if not plain or not _fits(flow, {**data, **plain}):
-            raise
-        data.update(plain)
-    return data
-
-
-def _fits(flow: Flow, data: dict[str, Any]) -> bool:
-    try:
-        flow.validate(**data)
-    except InputsError:
-        return False
-    return True
+        data[name], texts[name] = value_of(name, text)
+    return fitting(lambda **given: flow.inputs.validate(given, local=True), data, texts)
 
 
 def _object(source: str) -> dict[str, Any]:
-    text = sys.stdin.read() if source == "-" else _read(source)
+    text = sys.stdin.read() if source == "-" else read_text(source)
     try:
         data = json.loads(text)
     except ValueError as error:
@@ -142,25 +126,6 @@ def _object(source: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"--inputs is a JSON {type(data).__name__}; expected an object: {source}")
     return data
-
-
-def _value(name: str, text: str) -> tuple[Any, str]:
-    """An argument as a value, and as the text that it may be meant as."""
-    if text.startswith("@"):
-        text = _read(text[1:], f"input {name}: ")
-        return text, text
-    try:
-        return json.loads(text), text
-    except ValueError:
-        return text, text
-
-
-def _read(path: str, whose: str = "") -> str:
-    try:
-        return Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{whose}the file cannot be read: {reason}: {path}") from None
 
 
 def _prepare(address: str | None, detach: bool) -> bool:

@@ -31,7 +31,6 @@ Status = enum.StrEnum("Status", {name: name for name in STATUSES})  # type: igno
 Kind = enum.StrEnum("Kind", {name: name for name in KINDS})  # type: ignore[misc]
 
 _CONSOLE = ("stdout", "stderr", "log", "debug")
-_SEARCHED = ("run_id", "flow", "summary", "reason", "progress_text", "result", "error", "user")
 
 
 class Format(enum.StrEnum):
@@ -76,13 +75,15 @@ def runs(
     """
     import polars as pl
 
+    from kodosumi_lab.runtime.searching import mentions
+
     frame = kl.runs(log_dir=log_dir)
     if status:
         frame = frame.filter(pl.col("status").is_in([str(item) for item in status]))
     if flow is not None:
         frame = frame.filter(pl.col("flow") == flow)
     if search is not None:
-        frame = frame.filter(_mentions(search))
+        frame = frame.filter(mentions(search))
     whole = frame.collect()
     rows = [_run_row(row) for row in whole.sort("run_id", descending=True).head(limit).iter_rows(named=True)]
     if as_json:
@@ -97,14 +98,6 @@ def _log_dir(log_dir: Path | None) -> Path:
     from kodosumi_lab.runtime.run import event_log
 
     return event_log(log_dir).root
-
-
-def _mentions(text: str) -> pl.Expr:
-    import polars as pl
-
-    columns = [pl.col(name).fill_null("") for name in _SEARCHED]
-    tags = pl.col("tags").list.join(" ").fill_null("")
-    return pl.concat_str([*columns, tags], separator="\n").str.to_lowercase().str.contains(text.lower(), literal=True)
 
 
 def _run_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -23,9 +24,11 @@ from kodosumi_lab.errors import FlowError
 if TYPE_CHECKING:
     from kodosumi_lab.runtime.register import Register
 
-__all__ = ["serve", "token"]
+__all__ = ["DASHBOARD", "Served", "serve", "served", "token"]
 
 LOG_DIR = "KODOSUMI_LAB_LOG_DIR"
+#: Where the dashboard is on a gateway.
+DASHBOARD = "/dashboard"
 
 # After this open live streams are cut; their clients come back with Last-Event-ID.
 _GRACE_S = 3
@@ -53,6 +56,9 @@ def serve(
     address: Annotated[
         str | None, typer.Option("--address", help="Ray address; `local` for Ray in here. The log's own by default.")
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard/--no-dashboard", help="With the dashboard, at /dashboard.")
+    ] = True,
     log_dir: LogDir = None,
     as_json: Json = False,
 ) -> None:
@@ -60,43 +66,91 @@ def serve(
 
     What can be launched: the flows of the register, those of modules named by --flows, and those
     of services, which run in this process behind the same token and are in the register meanwhile.
+    The dashboard is at /dashboard, and asks for the token.
     Prints the URL, and the file that holds the token for it. Reading needs no Ray; the
     cluster that writes the log is joined when something is launched or steered.
 
     Example: kodosumi-lab serve my_package.reviews:app --flows examples.flows.primes --port 8370
     """
-    import uvicorn
-
-    from kodosumi_lab.api.app import create_app
-    from kodosumi_lab.api.mounting import services_of
-
     prepare_ray(address, joins=True)
     import_from_here()
-    with contextlib.ExitStack() as stack:
-        held = stack.enter_context(_listening(host, port))
-        url = _url(held)
-        mounts = services_of(services or [])
-        app = create_app(log_dir=log_dir, flows=flows or [], address=address, mounts=mounts, url=url)
-        where = app.state.gateway.log.root
-        token_file = app.state.token_file
-        # a service asks for the log by itself, as it does on Ray Serve
-        os.environ[LOG_DIR] = str(where)
-        for one in mounts.values():
-            stack.enter_context(_registered(where, url + one.openapi, token_file))
+    given: dict[str, Any] = {"log_dir": log_dir, "flows": flows or [], "address": address}
+    with served(host, port, services=services or [], dashboard=dashboard, **given) as one:
+        token = str(one.token_file) if one.token_file else None
+        page = {"dashboard": f"{one.url}{DASHBOARD}/"} if dashboard else {}
         if as_json:
-            told = {"url": url, "token_file": str(token_file) if token_file else None, "log_dir": str(where)}
-            emit({**told, "services": {one.source: url + one.path for one in mounts.values()}})
+            told = {"url": one.url, **page, "token_file": token, "log_dir": str(one.log_dir)}
+            emit({**told, "services": {name: one.url + path for name, path in one.services.items()}})
         else:
-            pairs = [("url", url), ("token", str(token_file) if token_file else "from elsewhere"), ("log", str(where))]
-            pairs += [(one.source, url + one.path) for one in mounts.values()]
+            pairs = [("url", one.url), *page.items(), ("token", token or "from elsewhere"), ("log", str(one.log_dir))]
+            pairs += [(name, one.url + path) for name, path in one.services.items()]
             out().print(facts([(f"  {name}", value) for name, value in pairs]))
         if not _is_loopback(host):
             say("others on the network reach this, and tokens travel as they are: put TLS in front", style="yellow")
+        one.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A gateway whose socket takes connections already; they are answered once it runs.
+
+    Attributes
+    ----------
+    app, url, log_dir
+        The application, where it is, and its log.
+    token_file
+        With the token of this machine's person, where tokens are what counts.
+    services
+        Paths of the services that it carries, by their source.
+    """
+
+    app: Any
+    url: str
+    log_dir: Path
+    token_file: Path | None
+    services: dict[str, str]
+    socket: socket.socket
+
+    def run(self) -> None:
+        """Answer, until interrupted."""
+        import uvicorn
+
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="on",
+            self.app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="on",
             timeout_graceful_shutdown=_GRACE_S,
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[held])
+        uvicorn.Server(config).run(sockets=[self.socket])
+
+
+@contextlib.contextmanager
+def served(
+    host: str, port: int, *, services: list[str], dashboard: bool, log_dir: Path | None, **given: Any
+) -> Iterator[Served]:
+    """A gateway with services and the dashboard, known to other processes of its log meanwhile."""
+    from kodosumi_lab.api.app import create_app
+    from kodosumi_lab.api.mounting import services_of
+    from kodosumi_lab.runtime import addresses
+
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(_listening(host, port))
+        url = _url(held)
+        carried = services_of(services)
+        mounts: dict[str, Any] = dict(carried)
+        if dashboard:
+            from kodosumi_lab.dashboard.mounted import Dashboard
+
+            mounts[DASHBOARD] = Dashboard()
+        pages = [DASHBOARD] if dashboard else []
+        app = create_app(log_dir=log_dir, mounts=mounts, pages=pages, url=url, **given)
+        where, token_file = Path(app.state.gateway.log.root), app.state.token_file
+        # a service asks for the log by itself, as it does on Ray Serve
+        os.environ[LOG_DIR] = str(where)
+        for one in carried.values():
+            stack.enter_context(_registered(where, url + one.openapi, token_file))
+        if dashboard:
+            addresses.announce(where, DASHBOARD, url)
+            stack.callback(addresses.withdraw, where, DASHBOARD)
+        yield Served(app, url, where, token_file, {one.source: one.path for one in carried.values()}, held)
 
 
 @contextlib.contextmanager

@@ -13,14 +13,14 @@ import json
 import types
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kodosumi_lab.errors import FlowError, InputsError
 from kodosumi_lab.forms.secrets import SECRET, mask, step, unmask
-from kodosumi_lab.forms.uploaded import adapted, opening, taking
+from kodosumi_lab.forms.uploaded import adapted, opening, takes_uploads, taking
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -125,6 +125,19 @@ class InputModel:
         from kodosumi_lab.forms.build import element_of_node
 
         return Model(*(element_of_node(node) for node in self._nodes()))
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the form is one of explicit elements, and not what the signature suggests."""
+        return self._form is not None
+
+    def paths(self) -> frozenset[str]:
+        """Names of the form's file fields that take the path of a file on the cluster's machine as well."""
+        return frozenset() if self._form is not None else frozenset(_paths(self._nodes()))
+
+    def nullable(self) -> frozenset[str]:
+        """Names of the form's fields of which None is a value, whatever they show; none of an explicit form's."""
+        return frozenset() if self._form is not None else frozenset(_nullable(self._nodes()))
 
     def json_schema(self) -> dict[str, Any]:
         """JSON schema of the inputs, for tools; secrets are ``writeOnly``."""
@@ -376,6 +389,20 @@ class InputModel:
             return {self.whole: value if extra is None else dict(extra)}
         fields = {name: getattr(value, name) for name in type(value).model_fields}
         return {**fields, **(value.__pydantic_extra__ or {})}
+
+
+def _nullable(nodes: list[Node]) -> Iterator[str]:
+    for node in nodes:
+        if node.nullable:
+            yield node.name
+        yield from _nullable(node.children)
+
+
+def _paths(nodes: list[Node]) -> Iterator[str]:
+    for node in nodes:
+        if node.kind == "file" and not takes_uploads(node.schema):
+            yield node.name
+        yield from _paths(node.children)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -101,6 +101,7 @@ def index_schema() -> pa.Schema:
             ("user", pa.string()), ("parent", pa.string()), ("tags", pa.list_(pa.string())),
             ("summary", pa.string()), ("author", pa.string()), ("version", pa.string()),
             ("entrypoint", pa.string()), ("runner", pa.string()), ("hidden", pa.bool_()),
+            ("cell", pa.string()),
         ]
     )  # fmt: skip
 
@@ -120,7 +121,7 @@ def index_table(states: list[RunState]) -> pa.Table:
                 "locks": json.dumps(locks) if locks else None,
                 "user": state.user, "parent": state.parent, "tags": state.tags, "summary": state.summary,
                 "author": state.author, "version": state.version, "entrypoint": state.entrypoint,
-                "runner": state.runner, "hidden": state.hidden,
+                "runner": state.runner, "hidden": state.hidden, "cell": state.cell,
             }
         )  # fmt: skip
     schema = index_schema()

@@ -19,17 +19,17 @@ from kodosumi_lab.errors import ClusterError, FileNameError, FlowError, InputsEr
 from kodosumi_lab.flow import Flow, Options, entrypoint_of, registered
 from kodosumi_lab.forms import SECRET, Inputs, secret_fields
 from kodosumi_lab.forms.secrets import step
-from kodosumi_lab.runtime import cluster, console, graph, home
+from kodosumi_lab.runtime import cluster, console, graph, home, notebook
 from kodosumi_lab.runtime.desk import Desk, RemoteDesk, gather
 from kodosumi_lab.runtime.files import FileInfo
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import desk_of, sources_of
 from kodosumi_lab.runtime.sent import pack
 
-__all__ = ["Origin", "launch", "launch_at", "launch_sent", "new_id", "rerun"]
+__all__ = ["Origin", "again", "code_of", "has_input", "launch", "launch_at", "launch_sent", "new_id", "rerun"]
 
-#: In the ``meta`` of an imported run: what is true of that run only.
-_OF_THE_RUN = ("fid", "imported")
+#: In the ``meta`` of a run: what is true of that run only.
+_OF_THE_RUN = ("fid", "imported", "notebook", "sweep")
 
 
 #: What brings a run's files to ``in/``: called with the desk and the run's id, answers what the run then has.
@@ -78,6 +78,7 @@ def launch(
     *,
     files: Any = None,
     batches: Sequence[str] = (),
+    code: dict[str, Any] | None = None,
 ) -> Run:
     """Start a run of `flow`; see :meth:`kodosumi_lab.flow.Flow.launch`.
 
@@ -92,19 +93,17 @@ def launch(
         from an input of that name, if the flow itself has no such input.
     batches
         Uploads for ``in/``, see :class:`kodosumi_lab.runtime.uploads.Uploads`.
-    run_id
-        Of the run, from :func:`new_id`, where it has to be known before.
-    about
-        Further facts for its ``meta`` event; they win over those of the flow.
+    code
+        What :func:`code_of` said of the flow, where several runs are to have the same.
     """
     if isinstance(inputs, Inputs):
         checked = inputs
     else:
-        if files is None and "files" in inputs and not _has_input(flow, "files"):
+        if files is None and "files" in inputs and not has_input(flow, "files"):
             inputs = dict(inputs)
             files = inputs.pop("files")
         checked = flow.inputs.validate(inputs, local=True)
-    code = _code(flow)
+    code = code or code_of(flow)
     sources = sources_of(files) if files is not None else {}
     for name, path in checked.files.items():
         if sources.setdefault(name, path).absolute() != path:
@@ -152,7 +151,8 @@ def _completed(desk: Desk | RemoteDesk, run_id: str, batches: Iterable[str]) -> 
     return [info for batch_id in batches for info in desk.complete(run_id, batch_id, "in")]
 
 
-def _has_input(flow: Flow, name: str) -> bool:
+def has_input(flow: Flow, name: str) -> bool:
+    """Whether a value of that name is an input of the flow's own."""
     model = flow.inputs.model
     known = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
     return name in known or name == flow.inputs.whole or model.model_config.get("extra") == "allow"
@@ -238,6 +238,30 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
         raise InputsError.of(
             {path: ["is a secret, which is not kept; give it again"] for path in missing}, flow=meta["flow"]
         )
+    return again(run, checked, origin)
+
+
+def again(run: Run, checked: Inputs, origin: Origin = _HERE, *, batches: Sequence[str] = ()) -> Run:
+    """Start a new run of the same flow with other inputs, and with what is in its ``in/``.
+
+    Parameters
+    ----------
+    run
+        The earlier one.
+    checked
+        Inputs that fit its flow, secrets included.
+    origin
+        Who starts it.
+    batches
+        Uploads for ``in/``, beside the files that it has from the earlier run.
+
+    Raises
+    ------
+    FlowError
+        What it needs is kept nowhere.
+    """
+    meta = run.meta
+    flow = _known(meta)
     code = meta["code"]
     runtime_env = flow.options.runtime_env if flow is not None else meta["options"].get("runtime_env")
     hidden = secret_fields(runtime_env or {})
@@ -246,12 +270,20 @@ def rerun(run: Run, changes: dict[str, Any], origin: Origin = _HERE) -> Run:
             f"run {run.id} had environment variables whose values are not kept ({', '.join(hidden)}); "
             "launch it from where its flow is defined"
         )
-    bring = _inherit(run, origin) if run.files.ls("in") else None
+    inherit = _inherit(run, origin) if run.files.ls("in") else None
+
+    def bring(desk: Desk | RemoteDesk, run_id: str) -> list[FileInfo]:
+        found = inherit(desk, run_id) if inherit is not None else []
+        return found + _completed(desk, run_id, batches)
+
+    brings = bring if inherit is not None or batches else None
     run_id = origin.run_id or new_id()
     own = {"fid": run_id} if "fid" in meta and "imported" not in meta else {}
     kept = {name: value for name, value in meta.items() if name not in _OF_THE_RUN}
-    meta = {**kept, **own, **_provenance(origin), "rerun_of": run.id}
-    return _submit(meta, code, checked, runtime_env, replace(origin, run_id=run_id), bring)
+    if "sweep" in meta:  # the run is one of it, a run like it is not
+        kept["tags"] = [tag for tag in meta["tags"] if tag != f"sweep:{meta['sweep']['id']}"]
+    meta = {**kept, **own, **_provenance(origin), "rerun_of": run.id, **origin.about}
+    return _submit(meta, code, checked, runtime_env, replace(origin, run_id=run_id), brings)
 
 
 def _again(meta: dict[str, Any], wire: dict[str, Any], changes: dict[str, Any]) -> Inputs:
@@ -289,8 +321,14 @@ def _known(meta: dict[str, Any]) -> Flow | None:
     return None
 
 
-def _code(flow: Flow) -> dict[str, Any]:
-    """What leads a Runner to the flow: an import path, else the pickled flow itself."""
+def code_of(flow: Flow) -> dict[str, Any]:
+    """What leads a Runner to the flow: an import path, else the pickled flow itself, as it is now.
+
+    Raises
+    ------
+    FlowError
+        It cannot be pickled; the message names what it uses that cannot.
+    """
     path = entrypoint_of(flow)
     if path is not None:
         return {"import": path}
@@ -355,7 +393,10 @@ def _provenance(origin: Origin) -> dict[str, Any]:
         user = origin.user or (parent.user if parent is not None else None) or getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
+    # what comes over HTTP, or from a widget, has nothing to do with the cell that happens to run
+    here = notebook.executing() if origin.via is None else None
     return {
+        **({"notebook": here} if here is not None else {}),
         "user": user,
         "parent": parent.run_id if parent is not None else None,
         "host": platform.node(),

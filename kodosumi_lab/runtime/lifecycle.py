@@ -44,6 +44,7 @@ class RunState:
     version: str = ""
     user: str = ""
     parent: str | None = None
+    cell: str | None = None
     hidden: bool = False
     timeout_s: float | None = None
     retries: int = 0
@@ -204,6 +205,8 @@ def _meta(state: RunState, ts: int, data: dict[str, Any]) -> None:
     tags = data.get("tags")
     state.tags = [_text(tag, None) for tag in tags] if isinstance(tags, list) else []
     state.parent = _text(data["parent"], None) if data.get("parent") else None
+    there = data.get("notebook")
+    state.cell = _text(there["cell"], None) if isinstance(there, dict) and there.get("cell") else None
     state.hidden = bool(data.get("hidden"))
     state.timeout_s = _number(data.get("timeout_s"))
     state.retries = int(_number(data.get("retries")) or 0)

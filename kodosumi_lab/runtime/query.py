@@ -184,7 +184,8 @@ class EventLog:
         polars.LazyFrame
             Columns of :data:`RUNS`: ``started``, ``running``, ``ended`` and ``updated`` are
             UTC times, ``active_s`` seconds, ``nbytes`` payload bytes, ``progress`` 0 to 1 or
-            null, ``place`` the place in the queue of a run that waits for a slot.
+            null, ``place`` the place in the queue of a run that waits for a slot, ``cell`` the id of
+            the notebook cell that launched it.
         """
 
         def generate(
@@ -415,13 +416,13 @@ class EventLog:
         if not opened:
             return pl.DataFrame(schema=empty)
         try:
-            frame = plan(_scan_files([file for _, file in opened]))
+            frame = plan(_scan_files([file for _, file in opened], empty))
             assert isinstance(frame, pl.DataFrame)
         except _UNREADABLE:
             good, bad = [], []
             for path, file in opened:
                 try:
-                    _scan_files([file]).collect()
+                    _scan_files([file], empty).collect()
                     good.append((path, file))
                 except _UNREADABLE as reason:
                     bad.append((path, file))
@@ -442,7 +443,8 @@ def _close(opened: list[tuple[Path, IO[bytes]]]) -> None:
         file.close()
 
 
-def _scan_files(files: list[IO[bytes]]) -> pl.LazyFrame:
+def _scan_files(files: list[IO[bytes]], schema: pl.Schema | None) -> pl.LazyFrame:
+    """Files of one table; those of an earlier version may lack columns of `schema`, which are null there."""
     for file in files:
         file.seek(0)
-    return pl.scan_parquet(files, glob=False, missing_columns="insert", extra_columns="ignore")
+    return pl.scan_parquet(files, schema=schema, glob=False, missing_columns="insert", extra_columns="ignore")

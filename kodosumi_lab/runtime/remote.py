@@ -23,6 +23,8 @@ from kodosumi_lab.runtime.services import RUN_HEADER
 if TYPE_CHECKING:
     import httpx
 
+    from kodosumi_lab.widgets.form import FlowForm
+
 __all__ = ["ForeignRun", "RemoteFlow", "form_values"]
 
 _TIMEOUT_S = 60.0
@@ -155,6 +157,20 @@ class RemoteFlow:
         """
         with self._client() as http:
             return self._posted(http, form_values(self.name, self._elements(http), inputs))
+
+    def form(self, **initial: Any) -> FlowForm:
+        """Its input form as a widget, asked of the service now; see :meth:`kodosumi_lab.flow.Flow.form`.
+
+        Raises
+        ------
+        InputsError
+            There is no such input.
+        ServiceError
+            The service does not answer, or not with a form.
+        """
+        from kodosumi_lab.widgets.form import FlowForm
+
+        return FlowForm(self, **initial)
 
     def submit(self, values: dict[str, Any]) -> Run | ForeignRun:
         """:meth:`launch` with what was entered in its form, as it is: form values by the name of their element."""

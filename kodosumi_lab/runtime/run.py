@@ -9,6 +9,7 @@ import asyncio
 import datetime
 import html
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from functools import cached_property
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.runtime.follow import Event
     from kodosumi_lab.runtime.query import EventLog
     from kodosumi_lab.runtime.run_files import FileList
+    from kodosumi_lab.widgets.views import Replay, RunView
 
 __all__ = ["Run", "event_log"]
 
@@ -443,18 +445,64 @@ class Run:
         share = f" {row['progress']:.0%}" if row["progress"] is not None and row["status"] not in TERMINAL else ""
         return f"<Run {self.id} {row['flow']} {row['status']}{share}>"
 
+    def view(self, *, tab: str | None = None, compact: bool = True) -> RunView:
+        """The live view of this run, as a widget; a run that ends a cell shows it by itself.
+
+        Parameters
+        ----------
+        tab
+            Which part is open at first: ``results console timeline metrics events inputs files error``.
+        compact
+            Limit its height, as suits a cell's output.
+        """
+        from kodosumi_lab.widgets.views import RunView
+
+        return RunView(self, tab=tab, compact=compact)
+
+    def replay(self) -> Replay:
+        """This run played again as it happened, as a widget; needs no Ray.
+
+        Raises
+        ------
+        RunOpen
+            It has not ended.
+        """
+        from kodosumi_lab.widgets.views import Replay
+
+        status = self.status
+        if status not in TERMINAL:
+            raise RunOpen(f"run {self.id} is {status}; only a run that has ended can be played again")
+        return Replay(self)
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from kodosumi_lab.runtime.layout import log_id
         from kodosumi_lab.runtime.snapshot import run_html
 
         try:
             shown = run_html(self)
         except RunNotFound:
-            shown = f"<pre>{html.escape(repr(self))}</pre>"
+            return {"text/plain": repr(self), "text/html": f"<pre>{html.escape(repr(self))}</pre>"}
         return {
+            **(_live(self) if _in_notebook() else {}),
             "text/plain": repr(self),
             "text/html": shown,
-            "application/vnd.kodosumi.run.v1+json": {"run_id": self.id, "log_dir": self.log_dir},
+            "application/vnd.kodosumi.run.v1+json": {
+                "run_id": self.id,
+                "log_dir": self.log_dir,
+                "log": log_id(self.log_dir),
+            },
         }
+
+
+def _live(run: Run) -> dict[str, Any]:
+    told: Any = run.view()._repr_mimebundle_()  # with metadata beside it, or empty where widgets are off
+    return dict(told[0] if isinstance(told, tuple) else told)
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this process, so that widgets have somewhere to be shown."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 def _run(run_id: str, log_dir: str) -> Run:

@@ -18,6 +18,7 @@ import ctypes
 import importlib
 import inspect
 import os
+import platform
 import sys
 import threading
 import time
@@ -169,7 +170,8 @@ class RunnerActor:
         limits = {key: job[key] for key in ("max_events", "max_bytes") if key in job}
         stream = open_stream(job["run_id"], job["attempt"], sender, on_closed=self._fenced, **limits)
         tracer = Tracer(job["run_id"], job["attempt"], sender)
-        tracer.emit("status", dumps({"status": "running", "runner": self.name, "pid": os.getpid()}))
+        place = {"runner": self.name, "pid": os.getpid(), "node": platform.node()}
+        tracer.emit("status", dumps({"status": "running", **place}))
         self._bind(job)
         with console.capture(tracer):
             try:

@@ -186,3 +186,22 @@ def test_a_quiet_stream_has_a_heartbeat(served: Any, recorded: Recorded) -> None
         return found
 
     assert asyncio.run(look()) == [b""] * 4
+
+
+@pytest.mark.parametrize("way", ["frames", "follow"])
+def test_a_stream_that_is_not_for_ever_ends_and_can_be_taken_up_again(recorded: Recorded, way: str) -> None:
+    settings = {"gateway_stream_s": 0.5, "gateway_heartbeat_s": 0.2}
+    api = Api(recorded.root, settings=settings)
+    headers = {"authorization": f"Bearer {api.tokens['ada']}"}
+    with serving(api.app) as url:
+        where = f"{url}/api/v1/runs/{recorded.asking}/{way}"
+        for _ in range(2):
+            began = time.monotonic()
+            with httpx.stream("GET", where, headers=headers, params={"after": 2}, timeout=10) as answer:
+                said = b"".join(answer.iter_raw())
+            assert 0.4 < time.monotonic() - began < 3
+            assert b"awaiting" in said
+            assert b'{"end"' not in said
+            assert b"event: end" not in said
+        live = api.app.state.gateway.live
+        eventually(lambda: (live.subscribers, live._feeds) == (0, {}))

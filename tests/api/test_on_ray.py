@@ -121,3 +121,29 @@ def test_an_agent_launches_answers_and_gets_the_result(gateway: dict[str, Any], 
     assert (asked["status"], answered["status"]) == ("awaiting", "finished")
     run = ada.run(added["run_id"])
     assert (run.meta["user"], run.meta["launched_by"]) == ("ada", "mcp")
+
+
+def test_a_run_is_run_again_with_its_form_filled_in_anew(gateway: dict[str, Any], ada: kl.Client) -> None:
+    headers = {"authorization": f"Bearer {gateway['ada']}"}
+
+    def form_of(run: Any) -> dict[str, Any]:
+        elements = httpx.get(f"{gateway['url']}/api/v1/runs/{run.id}/form", headers=headers).json()
+        return {one["name"]: one["value"] for one in elements if one.get("name") and one["value"] is not None}
+
+    def again(run: Any, form: dict[str, Any]) -> httpx.Response:
+        url = f"{gateway['url']}/api/v1/runs/{run.id}/rerun"
+        return httpx.post(url, json={"form": form}, headers=headers, timeout=60)
+
+    run = ada.launch("add", a=2, b=3)
+    assert run.result(timeout_s=60) == 5
+    assert form_of(run) == {"a": "2", "b": "3"}
+    second = again(run, {**form_of(run), "b": "40"})
+    assert second.status_code == 201, second.text
+    made = ada.run(second.json()["run_id"])
+    assert made.result(timeout_s=60) == 42
+    assert (made.meta["rerun_of"], made.meta["user"]) == (run.id, "ada")
+    secret = ada.launch("login", user="ada", password="s3cret")
+    assert secret.result(timeout_s=60) == 6
+    assert again(secret, form_of(secret)).json()["errors"].keys() == {"password"}
+    longer = again(secret, {**form_of(secret), "password": "longer!"})
+    assert ada.run(longer.json()["run_id"]).result(timeout_s=60) == 7

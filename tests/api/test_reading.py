@@ -39,6 +39,15 @@ def test_runs_are_newest_first_with_their_number(api: Any, recorded: Any) -> Non
     assert page["items"][0]["locks"][0]["name"] == "approval"
 
 
+def test_runs_of_a_notebook_cell(api: Any, recorded: Any) -> None:
+    run_id = recorded.begin("primes", "ada", notebook={"path": "/work/one.ipynb", "cell": "c-1"}).run_id
+    page = api.get("/runs", params={"cell": "c-1"}).json()
+    assert [item["run_id"] for item in page["items"]] == [run_id]
+    assert "cell" not in page["items"][0]
+    assert api.get("/runs", params={"cell": "c-2"}).json()["total"] == 0
+    assert api.get(f"/runs/{run_id}").json()["meta"]["notebook"]["path"] == "/work/one.ipynb"
+
+
 @pytest.mark.parametrize(
     ("query", "flows"),
     [

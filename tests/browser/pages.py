@@ -90,7 +90,7 @@ class Pages:
 
 
 @contextlib.contextmanager
-def serve_pages(log_dir: Path, *, static: Path = STATIC, **options: Any) -> Iterator[Pages]:
+def serve_pages(log_dir: Path, *, static: Path = STATIC, port: int = 0, **options: Any) -> Iterator[Pages]:
     """Serve a log's gateway below ``/kodosumi``, and pages of widgets over it."""
     gateway = create_app(settings=load(log_dir=log_dir), identity=Anybody(), **options)
 
@@ -112,7 +112,7 @@ def serve_pages(log_dir: Path, *, static: Path = STATIC, **options: Any) -> Iter
         Mount("/static", StaticFiles(directory=static, check_dir=False)),
     ]
     app = Starlette(routes=routes, lifespan=lambda _: gateway.router.lifespan_context(gateway))
-    with serving(app) as url:
+    with serving(app, port) as url:
         import httpx
 
         told = httpx.get(f"{url}/kodosumi/api/v1/health").json()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from apikit import serving
+from kernels import started
 
 import kodosumi_lab as kl
 from kodosumi_lab.api.app import create_app
@@ -88,6 +89,28 @@ def test_the_guide_to_locks_runs(lab: Any) -> None:
             else:
                 run_console(lab, source.replace("5f2c81d0", space["run"].id))
         space["client"].close()
+
+
+def test_the_guide_to_the_notebook_runs_in_a_kernel(lab: Any, tmp_path: Path) -> None:
+    text = (ROOT / "docs/notebook.md").read_text()
+    cells = re.findall(r"^```(?:python|ipython)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    places = {
+        "RAY_ADDRESS": lab.home.address,
+        "KODOSUMI_LAB_LOG_DIR": lab.home.log_dir,
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+    with started(tmp_path, {**os.environ, **places}) as kernel:
+        shown = "\n".join(kernel.ok(cell).text() for cell in cells)
+    assert "%load_ext" in text
+    assert len(cells) > 12
+    for words in (
+        "run = count_words.launch(text='To be or not to be', least=3)",
+        "with 1000",
+        "10000",
+        "<Diff",
+        "<Sweep",
+    ):
+        assert words in shown, words
 
 
 def test_the_log_is_read_with_nothing_of_ours(lab: Any, tmp_path: Path) -> None:

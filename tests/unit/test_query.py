@@ -293,3 +293,20 @@ def test_a_run_list_beside_a_writer_never_goes_back(tmp_path):
         assert len(one) >= acked[1]
 
     stress(tmp_path, 60, read)
+
+
+def test_index_files_of_a_version_that_had_fewer_columns_are_read_beside_todays(tmp_path):
+    writer = LogWriter(tmp_path, "own", disk=FastDisk(), trailing_s=-1)
+    old, new, hot = (Emitter(new_run(0, n), n) for n in range(3))
+    for emitter in (old, new):
+        emitter.send(writer, meta(notebook={"path": "one.ipynb", "cell": f"c-{emitter.run_id}"}), status("finished"))
+        seal_all(writer)
+    hot.send(writer, meta(notebook={"path": "one.ipynb", "cell": "hot"}))
+    first = min((tmp_path / "runs").rglob("*.parquet"))
+    pl.read_parquet(first).drop("cell", "version").write_parquet(first)
+    frame = EventLog(tmp_path).runs().collect()
+    assert frame.schema == RUNS
+    cells = dict(frame.select("run_id", "cell").iter_rows())
+    assert cells == {old.run_id: None, new.run_id: f"c-{new.run_id}", hot.run_id: "hot"}
+    assert EventLog(tmp_path).run(old.run_id)["cell"] is None
+    writer._segment.close()

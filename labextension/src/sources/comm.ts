@@ -12,9 +12,9 @@ export interface Model {
   send?(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;
 }
 
-/** One piece of an answer; `more` says that another will follow. */
+/** One piece of an answer; `more` says that another will follow. `wait` says that it takes a while. */
 interface Message {
-  t: 'reply';
+  t: 'reply' | 'wait';
   id: number;
   status: number;
   headers: Record<string, string>;
@@ -22,16 +22,25 @@ interface Message {
   buffers?: unknown[];
 }
 
+/** What goes to the kernel. */
+interface Posted {
+  t: 'request' | 'abort';
+  id: number;
+  [key: string]: unknown;
+}
+
 interface Pending {
+  wait(): void;
   take(message: Message, data: Uint8Array<ArrayBuffer>): void;
 }
 
-let counter = 0;
+// Several pages may share one comm, and a page that was reloaded may still be answered: no two count alike.
+let counter = Math.floor(Math.random() * 2 ** 48);
 
 export class CommTransport implements Transport {
   readonly name = 'comm';
   private readonly pending = new Map<number, Pending>();
-  private readonly outbox: object[] = [];
+  private outbox: Posted[] = [];
 
   constructor(
     private readonly model: Model,
@@ -53,7 +62,8 @@ export class CommTransport implements Transport {
     return new Promise((resolve, reject) => {
       const queue = new Queue();
       let answered = false;
-      const timer = setTimeout(() => fail(new Unreachable('the kernel has not answered')), this.timeoutMs);
+      const late = (): void => fail(new Unreachable('the kernel has not answered'));
+      let timer = setTimeout(late, this.timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
         this.pending.delete(id);
@@ -61,10 +71,14 @@ export class CommTransport implements Transport {
         else reject(error);
       };
       signal?.addEventListener('abort', () => {
-        if (this.pending.has(id)) this.post({ t: 'abort', id });
+        if (this.pending.has(id)) this.tell({ t: 'abort', id });
         fail(new DOMException('aborted', 'AbortError'));
       });
       this.pending.set(id, {
+        wait: () => {
+          clearTimeout(timer);
+          timer = setTimeout(late, this.timeoutMs);
+        },
         take: (message, data) => {
           clearTimeout(timer);
           queue.put(data);
@@ -83,25 +97,45 @@ export class CommTransport implements Transport {
         },
       });
       const text = typeof body === 'string' ? body : undefined;
-      this.post({ t: 'request', id, ...rest, body: text }, body instanceof Uint8Array ? body : undefined);
+      const problem = this.tell({ t: 'request', id, ...rest, body: text }, body instanceof Uint8Array ? body : undefined);
+      if (problem) fail(problem);
     });
   }
 
-  private post(content: object, data?: Uint8Array<ArrayBuffer>): void {
+  /** Send it; what is wrong where the comm has ended with its kernel. */
+  private tell(content: Posted, data?: Uint8Array<ArrayBuffer>): Unreachable | null {
+    try {
+      this.post(content, data);
+      return null;
+    } catch (error) {
+      return new Unreachable(String(error));
+    }
+  }
+
+  private post(content: Posted, data?: Uint8Array<ArrayBuffer>): void {
     if (this.model.send) {
       this.model.send(content, undefined, data ? [data.slice().buffer] : []);
       return;
     }
     // A trait keeps its last value only, so it carries everything that is not answered yet.
-    this.outbox.push(data ? { ...content, base64: base64(data) } : content);
+    if (content.t === 'abort') this.settle(content.id);
+    // as JSON has it: such a host takes no undefined
+    this.outbox.push(JSON.parse(JSON.stringify(data ? { ...content, base64: base64(data) } : content)) as typeof content);
     this.outbox.splice(0, Math.max(0, this.outbox.length - 50));
     this.model.set('_outbox', { n: ++counter, items: [...this.outbox] });
     this.model.save_changes();
   }
 
+  /** What was answered, or is not wanted any more, need not travel again: it may hold a piece of a file. */
+  private settle(id: number): void {
+    this.outbox = this.outbox.filter((item) => item.id !== id);
+  }
+
   private receive(raw: unknown, given: unknown): void {
     const message = (raw instanceof Map ? Object.fromEntries(raw) : raw) as Partial<Message> & Omit<Message, 't'>;
+    if (message.t === 'wait') this.pending.get(message.id)?.wait();
     if (message.t !== 'reply') return;
+    this.settle(message.id);
     const buffers = Array.isArray(given) && given.length > 0 ? given : (message.buffers ?? []);
     this.pending.get(message.id)?.take(message as Message, bytesOf(buffers[0]));
   }

@@ -61,6 +61,16 @@ export class EventTable {
     return this.kinds.at(row);
   }
 
+  /** Rows `from` … `to`-1. */
+  slice(from: number, to: number): EventTable {
+    const moved = <T>(column: Column<T>): Column<T> => ({ at: (row) => column.at(row + from) });
+    const { seqs, times, kinds, agents, attempts, payloads } = this;
+    return new EventTable(
+      Math.max(0, Math.min(to, this.length) - from),
+      moved(seqs), moved(times), moved(kinds), moved(agents), moved(attempts), moved(payloads),
+    );
+  }
+
   *[Symbol.iterator](): Generator<Event> {
     for (let row = 0; row < this.length; row++) yield this.at(row);
   }

@@ -1,8 +1,9 @@
 // What every view reads and acts through: runs, events, locks, files and flows of one log.
 // The routes are those of the gateway, see docs/api.md.
 
-import type { FlowInfo, Kind, OpenLock, Problem, RunDetail, RunPage, RunRow } from '../wire.ts';
-import { type End, EventTable, framesOf } from './events.ts';
+import { type FlowInfo, type Kind, type OpenLock, type Problem, type RunDetail, type RunPage, type RunRow, TERMINAL } from '../wire.ts';
+import { type End, EventTable, type Frame, framesOf } from './events.ts';
+import { takePlace } from './places.ts';
 import { type Reply, type Request, type Transport, Unreachable, aborted } from './transport.ts';
 import { Value } from './value.ts';
 
@@ -10,6 +11,10 @@ const API = '/api/v1';
 const ARROW = 'application/vnd.apache.arrow.stream';
 // Not the frames' own type: jupyter-server-proxy passes an answer on as it comes only to who asks for exactly this.
 const STREAM = 'text/event-stream';
+
+/** Without a stream: how many events at once, and the pause between two looks. */
+const GLIMPSE = 5000;
+const GLIMPSE_MS = 1000;
 
 /** A refusal, as the gateway words it; `errors` has messages for each field. */
 export class Refusal extends Error {
@@ -80,6 +85,8 @@ export interface RunQuery {
   user?: readonly string[];
   tag?: readonly string[];
   parent?: string;
+  /** Id of the notebook cell that launched it. */
+  cell?: string;
   since?: string;
   until?: string;
   search?: string;
@@ -95,6 +102,14 @@ export class Source {
   readonly connection = new Value<Connection>('connecting');
 
   constructor(readonly transport: Transport) {}
+
+  /** Why nothing can be done through this source, where that is so: then views offer nothing. */
+  readonly readOnly: string | null = null;
+
+  /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
+  now(): number {
+    return Date.now();
+  }
 
   // -- runs
 
@@ -150,24 +165,33 @@ export class Source {
     };
   }
 
+  /** All events of a run as a file of this media type. */
+  async export(runId: string, type: string, signal?: AbortSignal): Promise<Blob> {
+    const reply = await this.raw({ method: 'GET', path: `${API}/runs/${runId}/events`, headers: { accept: type }, signal });
+    return new Blob([await reply.bytes()], { type });
+  }
+
   /** Some points of the run's clock: `seq` and milliseconds since 1970, both growing. */
   async clock(runId: string, signal?: AbortSignal): Promise<{ seq: number[]; ts: number[] }> {
     return (await this.json('GET', `/runs/${runId}/clock`, undefined, signal)) as { seq: number[]; ts: number[] };
   }
 
-  /** Events after `after` as they come, each once and in order, over broken connections, until the run has ended. */
+  /**
+   * Events after `after` as they come, each once and in order, over broken connections, until the run has ended.
+   * Where the browser has too many streams open already, they come once a second.
+   */
   async *follow(runId: string, after: number, signal: AbortSignal): AsyncGenerator<Followed> {
     let last = after;
     let tries = 0;
     for (;;) {
       if (signal.aborted) return;
+      const limited = this.transport.name === 'http';
+      const place = limited ? await takePlace(signal) : null;
       try {
-        const headers = { accept: STREAM };
-        const path = `${API}/runs/${runId}/frames${search({ after: last })}`;
-        const reply = await this.transport.send({ method: 'GET', path, headers, signal });
-        if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);
-        if (reply.status >= 400) throw await refusal(reply);
-        for await (const frame of framesOf(reply.chunks())) {
+        const streamed = place !== null || !limited;
+        let heard = false;
+        for await (const frame of streamed ? this.frames(runId, last, signal) : this.glimpse(runId, last, signal)) {
+          heard = true;
           tries = 0;
           this.connection.set('live');
           if (frame === null) continue;
@@ -180,14 +204,36 @@ export class Source {
           last = frame.seq(frame.length - 1);
           yield { events: frame };
         }
-        throw new Unreachable('the stream broke off');
+        if (!heard) throw new Unreachable('the stream broke off');
+        await pause(streamed ? 100 : GLIMPSE_MS, signal); // behind a proxy a stream ends every few minutes, which is no reason to worry anybody
       } catch (error) {
         if (aborted(error)) return;
         if (!(error instanceof Unreachable)) throw error;
+        place?.(); // for somebody else, while this waits
         this.connection.set('lost');
         await pause(Math.min(5000, 100 * 2 ** tries++), signal);
+      } finally {
+        place?.();
       }
     }
+  }
+
+  private async *frames(runId: string, after: number, signal: AbortSignal): AsyncGenerator<Frame> {
+    const path = `${API}/runs/${runId}/frames${search({ after })}`;
+    const reply = await this.transport.send({ method: 'GET', path, headers: { accept: STREAM }, signal });
+    if (reply.status >= 500) throw new Unreachable(`status ${reply.status}`);
+    if (reply.status >= 400) throw await refusal(reply);
+    yield* framesOf(reply.chunks());
+  }
+
+  /** What there is at the moment, in the shape of a stream. */
+  private async *glimpse(runId: string, after: number, signal: AbortSignal): AsyncGenerator<Frame> {
+    const reply = await this.arrow(`/runs/${runId}/events${search({ after, limit: GLIMPSE })}`, signal);
+    const events = EventTable.from(await reply.bytes());
+    yield events;
+    if (events.length > 0) return;
+    const { status, last_seq } = await this.run(runId, signal);
+    if (TERMINAL.includes(status) && last_seq <= after) yield { end: { status, last_seq } };
   }
 
   /** The JSON text of a payload that is kept beside the log. */
@@ -240,8 +286,10 @@ export class Source {
     await this.json('POST', `/flows/${encoded(flow)}/validate`, { form: entered }, signal);
   }
 
-  async launch(flow: string, entered: Record<string, unknown>): Promise<RunRow> {
-    return (await this.json('POST', `/flows/${encoded(flow)}/launch`, { form: entered })) as RunRow;
+  /** Start a run; the same `key` again is the same run, whether or not an answer was seen. */
+  async launch(flow: string, entered: Record<string, unknown>, key?: string): Promise<RunRow> {
+    const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key };
+    return (await this.json('POST', `/flows/${encoded(flow)}/launch`, { form: entered }, undefined, headers)) as RunRow;
   }
 
   // -- below
@@ -266,8 +314,10 @@ export class Source {
     return reply;
   }
 
-  async json(method: Request['method'], path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
-    const headers: Record<string, string> = { accept: 'application/json' };
+  async json(
+    method: Request['method'], path: string, body?: unknown, signal?: AbortSignal, more: Record<string, string> = {},
+  ): Promise<unknown> {
+    const headers: Record<string, string> = { accept: 'application/json', ...more };
     const request: Request = { method, path: API + path, headers, signal };
     if (body !== undefined) {
       headers['content-type'] = 'application/json';

@@ -106,6 +106,34 @@ describe('failover', () => {
     expect([first.asked.length, second.asked.length]).toEqual([1, 2]);
   });
 
+  it('asks again by a better way what has no answer yet, and gives up on the first', async () => {
+    let given: AbortSignal | undefined;
+    const busy = new Scripted((request) => {
+      given = request.signal;
+      return new Promise(() => undefined);
+    });
+    const ways = new Failover([busy]);
+    const answer = ways.send({ method: 'GET', path: '/' });
+    ways.prefer(new Scripted(() => reply(200, 'ok')));
+    expect((await answer).status).toBe(200);
+    expect(given?.aborted).toBe(true);
+  });
+
+  it('looks for the better way again while another one stands in, and takes it', async () => {
+    const controller = new AbortController();
+    let down = true;
+    const http = new Scripted(() => (down ? Promise.reject(new Unreachable('down')) : reply(200, 'ok')), 'http');
+    const busy = new Scripted(() => new Promise(() => undefined), 'comm');
+    const ways = new Failover([http, busy], controller.signal);
+    const answer = ways.send({ method: 'GET', path: '/' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    down = false;
+    expect((await answer).status).toBe(200);
+    expect(ways.name).toBe('http');
+    expect(http.asked.map((request) => request.path)).toEqual(['/', '/api/v1/health', '/']);
+    controller.abort();
+  });
+
   it('never repeats what acts: it may have happened', async () => {
     const second = new Scripted(() => reply(200, 'ok'));
     const ways = new Failover([new Scripted(() => Promise.reject(new Unreachable('down'))), second]);
@@ -145,6 +173,10 @@ class Comm implements Model {
     this.listener = null;
   }
 
+  tell(message: object): void {
+    this.listener?.(message, []);
+  }
+
   answer(id: unknown, text: string, more = false, asMap = false): void {
     const message = { t: 'reply', id, status: 200, headers: { 'x-total': '3' }, more };
     const buffer = new TextEncoder().encode(text).buffer;
@@ -179,6 +211,36 @@ describe('a comm', () => {
     await expect(new CommTransport(new Comm(), signal, 10).send({ method: 'GET', path: '/a' })).rejects.toBeInstanceOf(Unreachable);
   });
 
+  it('waits for a kernel that says it is still at it', async () => {
+    const comm = new Comm();
+    const asked = new CommTransport(comm, signal, 60).send({ method: 'POST', path: '/a' });
+    const id = comm.sent[0]!['id'];
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      comm.tell({ t: 'wait', id });
+    }
+    comm.answer(id, 'late');
+    expect((await asked).status).toBe(200);
+  });
+
+  it('counts as no other page does', () => {
+    const comm = new Comm();
+    void new CommTransport(comm, signal).send({ method: 'GET', path: '/a' }).catch(() => null);
+    expect(comm.sent[0]!['id']).toBeGreaterThan(1000);
+  });
+
+  it('that has ended with its kernel reaches nothing, and nobody who has gone hears of it', async () => {
+    const comm = new Comm();
+    const asked = new AbortController();
+    const open = new CommTransport(comm, signal).send({ method: 'GET', path: '/a', signal: asked.signal });
+    comm.send = () => {
+      throw new Error('Cannot send');
+    };
+    await expect(new CommTransport(comm, signal).send({ method: 'GET', path: '/b' })).rejects.toBeInstanceOf(Unreachable);
+    asked.abort();
+    await expect(open).rejects.toThrow('aborted');
+  });
+
   it('goes through a trait where the host has no send', async () => {
     const comm = new Comm(false);
     const transport = new CommTransport(comm, signal);
@@ -188,6 +250,11 @@ describe('a comm', () => {
     expect(outbox.items.map((item) => [item.path, item.base64])).toEqual([['/a', 'AQL/'], ['/b', undefined]]);
     comm.answer(outbox.items[0]!.id, 'one', false, true);
     expect(new TextDecoder().decode(await (await first).bytes())).toBe('one');
+    const unwanted = new AbortController();
+    void transport.send({ method: 'GET', path: '/c', signal: unwanted.signal }).catch(() => null);
+    unwanted.abort();
+    const now = comm.sent.at(-1)!['_outbox'] as { items: { t: string; path?: string }[] };
+    expect(now.items.map((item) => [item.t, item.path])).toEqual([['request', '/b'], ['abort', undefined]]);
   });
 });
 

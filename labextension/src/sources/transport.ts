@@ -61,6 +61,7 @@ export class FetchTransport implements Transport {
       if (aborted(error)) throw error;
       throw new Unreachable(String(error));
     }
+    if (answer.status >= 500 && !isProblem(answer)) throw new Unreachable(`status ${answer.status}: no gateway behind the proxy`);
     return {
       status: answer.status,
       header: (name) => answer.headers.get(name),
@@ -68,6 +69,11 @@ export class FetchTransport implements Transport {
       chunks: () => streamed(answer),
     };
   }
+}
+
+/** The gateway words its refusals; a page of HTML is from a proxy that does not reach it. */
+function isProblem(answer: Response): boolean {
+  return (answer.headers.get('content-type') ?? '').includes('json');
 }
 
 async function* streamed(answer: Response): AsyncGenerator<Uint8Array<ArrayBuffer>> {

@@ -16,12 +16,17 @@ export class Stage {
   readonly transport: Scripted;
   readonly source: Source;
   row: Partial<RunDetail> = {};
+  /** What an overview leaves out. */
+  inOverview = (event: Event): boolean => event.kind !== 'stdout';
   /** Answers of further routes, by `METHOD /path`. */
   readonly routes: Record<string, (request: Request) => Reply> = {};
   private readonly streams = new Set<{ put(bytes: Uint8Array<ArrayBuffer>): void; end(): void }>();
 
   constructor(...said: Said[]) {
-    this.transport = new Scripted((request) => this.answer(request));
+    this.transport = new Scripted((request) => {
+      request.signal?.throwIfAborted();
+      return this.answer(request);
+    });
     this.source = new Source(this.transport);
     this.say(...said);
   }
@@ -62,10 +67,10 @@ export class Stage {
     const own = this.routes[`${request.method} ${route}`];
     if (own) return own(request);
     const asked = new URLSearchParams(query);
-    const last = { 'x-last-seq': String(this.last), 'x-total': String(this.events.length) };
+    const last = { 'x-last-seq': String(this.last), 'x-total': String(this.last + 1) };
     if (route === '') return reply(200, JSON.stringify(this.detail()));
     if (route === '/api/v1/runs') return reply(200, JSON.stringify({ items: [], total: 0, next: null }));
-    if (route === '/overview') return reply(200, arrowOf(this.events.filter((event) => event.kind !== 'stdout')), last);
+    if (route === '/overview') return reply(200, arrowOf(this.events.filter((event) => this.inOverview(event))), last);
     if (route === '/window') return this.window(asked, last);
     if (route === '/frames') return this.frames(Number(asked.get('after')));
     return reply(404, JSON.stringify({ type: 'urn:kodosumi-lab:problem:not-found', title: '', status: 404, detail: `no ${route}` }));

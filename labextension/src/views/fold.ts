@@ -13,6 +13,8 @@ export interface Bar {
   value: number;
   total: number | null;
   label: string | null;
+  /** What it was when it was heard of first. */
+  first: number;
   /** When it was heard of first and last, ms. */
   since: number;
   ts: number;
@@ -25,6 +27,8 @@ export interface Piece {
   kind: 'result' | 'action' | 'final';
   agent: string | null;
   payload: string | null;
+  /** How many before this one are in the log but not here: the overview of a long run leaves some out. */
+  missing?: number;
 }
 
 export interface Span {
@@ -113,12 +117,16 @@ export interface RunState {
   failures: Failure[];
   /** Console lines: stdout, stderr, debug, log. */
   lines: number;
+  /** Events that the overview has left out, before they are counted by kind. */
+  unseen: number;
   /** All events so far. */
   events: number;
   lastSeq: number;
   /** Time of the last event, ms. */
   lastTs: number | null;
   gaps: Gap[];
+  /** Whether the events of before were counted: `gaps` is all there is to tell. */
+  checked: boolean;
   /** Runs that this one has started. */
   children: number;
   /** Characters of payloads held in `pieces`, and how many pieces were let go from the front. */
@@ -132,12 +140,15 @@ export function emptyState(): RunState {
     started: null, running: null, ended: null,
     bars: new Map(), pieces: [], spans: new Map(), metrics: new Map(), agents: new Map(), files: new Map(),
     locks: new Map(), answers: [], failures: [],
-    lines: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], children: 0, held: 0, letGo: 0,
+    lines: 0, unseen: 0, events: 0, lastSeq: -1, lastTs: null, gaps: [], checked: false, children: 0, held: 0, letGo: 0,
   };
 }
 
 /** What a console shows. */
 export const CONSOLE: readonly Kind[] = ['stdout', 'stderr', 'debug', 'log'];
+
+/** What a flow shows. */
+export const PIECES: readonly Kind[] = ['result', 'action', 'final'];
 
 export function ended(state: RunState): boolean {
   return TERMINAL.includes(state.status);
@@ -300,21 +311,22 @@ function progress(state: RunState, table: EventTable, row: number, key: string):
   const data = objectOf(payload);
   const value = number(data['value']);
   if (value === null) return;
-  const since = state.bars.get(key)?.since ?? ts;
+  const { since, first } = state.bars.get(key) ?? { since: ts, first: value };
   const total = number(data['total']);
-  state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), since, ts });
-  if (state.bars.size > MAX_BARS) drop(state.bars, (bar) => bar.name !== null && bar.total !== null && bar.value >= bar.total);
+  state.bars.set(key, { key, name: text(data['name']), agent, value, total, label: text(data['label']), first, since, ts });
+  drop(state.bars, MAX_BARS, (bar) => bar.name !== null && bar.total !== null && bar.value >= bar.total);
 }
 
-/** Forget the oldest one that is over, else the oldest. */
-function drop<V>(held: Map<string, V>, over: (value: V) => boolean): void {
-  for (const [key, value] of held) {
-    if (!over(value)) continue;
-    held.delete(key);
-    return;
+/** Forget a tenth: the oldest that are over, and where those are too few, the oldest. Rarely, since each time looks at all. */
+function drop<V>(held: Map<string, V>, most: number, over: (value: V) => boolean): void {
+  if (held.size <= most) return;
+  const least = Math.floor(most * 0.9);
+  for (const wanted of [over, () => true]) {
+    for (const [key, value] of held) {
+      if (held.size <= least) return;
+      if (wanted(value)) held.delete(key);
+    }
   }
-  const first = held.keys().next();
-  if (!first.done) held.delete(first.value);
 }
 
 function metric(state: RunState, table: EventTable, row: number): void {
@@ -359,7 +371,7 @@ function span(state: RunState, table: EventTable, row: number): void {
     state.spans.set(key, {
       id: key, parent: text(parent), name: text(name) ?? '', agent, start: ts, end: null, error: null, attributes,
     });
-    if (state.spans.size > MAX_SPANS) drop(state.spans, (one) => one.end !== null);
+    drop(state.spans, MAX_SPANS, (one) => one.end !== null);
     return;
   }
   const seconds = number(took) ?? 0;

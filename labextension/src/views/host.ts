@@ -9,6 +9,9 @@ export interface Host {
   notify?(message: string, kind: 'info' | 'success' | 'warning' | 'error'): void;
 }
 
+/** An event of the document, by which views ask the dashboard's page for a run; its detail is the run's id. */
+export const OPEN_RUN = 'kodosumi:open-run';
+
 /** Copy a text; false where the browser does not allow it. */
 export async function copy(text: string): Promise<boolean> {
   try {

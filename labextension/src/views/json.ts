@@ -23,12 +23,14 @@ export function mountJson(parent: HTMLElement, value: unknown, label = 'JSON'): 
     setTimeout(() => setText(button, 'Copy'), 1500);
   };
   const tree = h('div', { class: 'kl-json-tree', role: 'tree', 'aria-label': label });
-  const root = item(['', value], 1);
-  tree.append(root);
-  root.tabIndex = 0;
+  // the value itself is open: what is in it stands at the first level
+  const inside = insideOf(value, 1);
+  const first = inside && inside.size !== Infinity ? inside.make() : [item(['', value], 1)];
+  tree.append(...first);
+  first[0]!.tabIndex = 0;
   tree.addEventListener('keydown', (event) => key(tree, event));
   tree.addEventListener('click', (event) => click(tree, event));
-  openFirst(root);
+  openFirst(first);
   parent.append(h('div', { class: 'kl-json' }, tree, button, said));
 }
 
@@ -109,12 +111,12 @@ function expand(node: Element, open: boolean): void {
 }
 
 /** Open from the top as far as it stays easy to look over. */
-function openFirst(root: Element): void {
-  let shown = 1;
-  for (let level: Element[] = [root]; level.length > 0; ) {
+function openFirst(first: Element[]): void {
+  let shown = first.length;
+  for (let level = first; level.length > 0; ) {
     shown += level.reduce((sum, node) => sum + (insides.get(node)?.size ?? 0), 0);
-    if (shown > OPEN_ROWS && level[0] !== root) return;
-    for (const node of level) if (insides.get(node)?.size !== Infinity) expand(node, true);
+    if (shown > OPEN_ROWS) return;
+    for (const node of level) expand(node, true);
     level = level.flatMap((node) => [...node.querySelectorAll(':scope > [role=group] > [role=treeitem]')]);
   }
 }
@@ -177,7 +179,7 @@ export const JSON_CSS = `
 .kl .kl-json-mark { display: inline-block; width: 16px; color: var(--kl-fg2); }
 .kl .kl-json [aria-expanded=false] > .kl-json-line > .kl-json-mark::before { content: '▸'; }
 .kl .kl-json [aria-expanded=true] > .kl-json-line > .kl-json-mark::before { content: '▾'; }
-.kl .kl-json [aria-expanded=true] > .kl-json-line > .kl-json-brief { visibility: hidden; }
+.kl .kl-json [aria-expanded=true] > .kl-json-line > .kl-json-brief { display: none; }
 .kl .kl-json-key { color: var(--kl-accent); }
 .kl .kl-json-string { color: var(--kl-ok); }
 .kl .kl-json-number, .kl .kl-json-boolean { color: var(--kl-warn); }

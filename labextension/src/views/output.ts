@@ -3,13 +3,13 @@
 
 import type { Source } from '../sources/source.ts';
 import { aborted } from '../sources/transport.ts';
-import { type BokehItem, drawBokeh, hasScripts } from './bokeh.ts';
+import { type BokehItem, drawBokeh, hasScripts } from './output/bokeh.ts';
 import { fill, h } from './dom.ts';
 import { bytes as size, count } from './format.ts';
-import { type Grid, gridOfArrow, gridOfRecords } from './grid.ts';
+import { type Grid, gridOfArrow, gridOfRecords } from './output/grid.ts';
 import { JSON_CSS, mountJson } from './json.ts';
 import { PROSE_CSS, html, isEmpty, markdown } from './prose.ts';
-import { TABLE_CSS, mountTable } from './table.ts';
+import { TABLE_CSS, mountTable } from './output/table.ts';
 
 export interface OutputContext {
   source: Source;

@@ -35,6 +35,7 @@ function purify(): DOMPurify {
     } else if (node.localName === 'img') {
       node.setAttribute('referrerpolicy', 'no-referrer');
       node.setAttribute('loading', 'lazy');
+      if (!node.hasAttribute('alt')) node.setAttribute('alt', '');
     }
   });
   purifier = made;
@@ -109,9 +110,10 @@ p, ul, ol, pre, table, blockquote { margin: .5em 0; }
 ul, ol { padding-inline-start: 1.6em; }
 a { color: var(--kl-accent); }
 a:focus-visible { outline: 2px solid var(--kl-accent); }
-pre { overflow: auto; padding: 8px 10px; background: var(--kl-bg2); border-radius: 4px; overflow-wrap: normal; }
+pre { overflow: auto; padding: 8px 10px; background: color-mix(in srgb, var(--kl-fg) 7%, var(--kl-bg)); border-radius: 4px; overflow-wrap: normal; }
 code, pre, kbd, samp { font-family: var(--kl-mono); font-size: .92em; }
-:not(pre) > code { background: var(--kl-bg2); border-radius: 3px; padding: 1px 4px; }
+pre code { font-size: inherit; }
+:not(pre) > code { background: color-mix(in srgb, var(--kl-fg) 7%, var(--kl-bg)); border-radius: 3px; padding: 1px 4px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border: 1px solid var(--kl-border); padding: 3px 8px; text-align: start; overflow-wrap: normal; }
 th { background: var(--kl-bg2); font-weight: 600; }

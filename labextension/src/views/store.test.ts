@@ -68,6 +68,24 @@ describe('a run that is followed', () => {
     expect([store.state.gaps[2], complete(store.state)]).toEqual([{ from: 45, to: 49 }, false]);
   });
 
+  it('knows which results the overview has left out, and has them when they are wanted', async () => {
+    const stage = new Stage(...started, ...Array.from({ length: 400 }, (_, i): Said => ['result', i]));
+    stage.inOverview = ({ kind, seq }) => kind !== 'stdout' && (kind !== 'result' || seq < 55 || seq >= 355 || seq === 200);
+    const store = open(stage);
+    await store.ready;
+    const marks = (): unknown[] => store.state.pieces.filter((piece) => piece.missing).map((piece) => [piece.seq, piece.missing]);
+    await until(() => marks().length === 2, 'the marks');
+    expect(marks()).toEqual([[200, 145], [355, 154]]);
+    const late = store.state.pieces.find((piece) => piece.seq === 355)!;
+    const found = await store.fetchBefore(late, controller.signal);
+    expect([found.length, found[0]!.seq, found.at(-1)!.seq, marks()]).toEqual([100, 255, 354, [[200, 145], [255, 54]]]);
+    await store.fetchBefore(found[0]!, controller.signal);
+    expect(marks()).toEqual([[200, 145]]);
+    const seqs = store.state.pieces.map((piece) => piece.seq);
+    expect(seqs).toEqual([...seqs].sort((a, b) => a - b));
+    expect(seqs.length).toBe(50 + 1 + 50 + 154);
+  });
+
   it('asks for its row again when its status changes, and for its place while it waits', async () => {
     const stage = new Stage(['meta', { flow: 'primes' }], ['status', { status: 'starting', reason: 'waiting for a slot' }]);
     stage.row = { place: 2, status: 'starting' };
@@ -117,7 +135,7 @@ describe('a run that is followed', () => {
     const stage = new Stage(...started);
     const store = open(stage);
     await store.ready;
-    await until(() => stage.asked('/frames').length === 1);
+    await until(() => stage.asked('/frames').length === 1 && stage.asked('/runs?parent').length === 1);
     controller.abort();
     const count = stage.transport.asked.length;
     stage.say(['status', { status: 'awaiting' }]);

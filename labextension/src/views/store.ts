@@ -5,7 +5,8 @@ import type { EventTable } from '../sources/events.ts';
 import { type Source, pause } from '../sources/source.ts';
 import { Unreachable, aborted } from '../sources/transport.ts';
 import { Value } from '../sources/value.ts';
-import { CONSOLE, type Gap, type Piece, type RunState, emptyState, ended, foldEvents } from './fold.ts';
+import { PIECES, type Piece, type RunState, emptyState, ended, foldEvents } from './fold.ts';
+import { missingBefore, survey } from './survey.ts';
 
 export * from './fold.ts';
 
@@ -13,8 +14,6 @@ export * from './fold.ts';
 const QUEUE_MS = 2_000;
 /** Status changes come in twos and threes: one request answers them all. */
 const SETTLE_MS = 120;
-/** Requests that may go into finding which events are missing. */
-const MAX_PROBES = 200;
 
 export class RunStore {
   readonly state: RunState = emptyState();
@@ -25,11 +24,16 @@ export class RunStore {
   /** Resolves when the state is that of the overview; not before, whatever goes wrong. */
   readonly ready: Promise<void>;
 
+  /** Nothing comes any more. */
+  over = false;
+  /** Nobody looks, so nobody follows. */
+  paused = false;
+
   private readonly listeners = new Set<(events: EventTable) => void>();
   private following: AbortController | null = null;
   private opened = false;
-  private over = false;
-  private held = false;
+  /** Pieces in the overview, those of earlier attempts included. */
+  private seen = 0;
   private asking: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -39,6 +43,11 @@ export class RunStore {
   ) {
     signal.addEventListener('abort', () => clearTimeout(this.asking), { once: true });
     this.ready = new Promise((resolve) => void this.open(resolve));
+  }
+
+  /** The time that an open run has come to, ms. */
+  now(): number {
+    return Math.max(this.source.now(), this.state.lastTs ?? 0);
   }
 
   /** Call with each table of new events, in order, until the signal is aborted. */
@@ -56,16 +65,26 @@ export class RunStore {
     return found.events.at(0).payload;
   }
 
+  /** Fetch of what is missing before a piece the part next to it; the pieces that have come. */
+  async fetchBefore(piece: Piece, signal: AbortSignal): Promise<Piece[]> {
+    const found = await missingBefore(this.source, this.runId, piece, signal);
+    const at = this.state.pieces.indexOf(piece);
+    if (at < 0) return []; // another attempt has begun
+    this.state.pieces.splice(at, 0, ...found);
+    this.say();
+    return found;
+  }
+
   /** Stop following while nobody looks: a browser has six connections to a server over HTTP/1.1, and each live view holds one. */
   pause(): void {
-    this.held = true;
+    this.paused = true;
     this.following?.abort();
     this.following = null;
   }
 
   /** Follow again from where it was. */
   resume(): void {
-    this.held = false;
+    this.paused = false;
     if (this.opened && !this.over && !this.following && !this.problem.get()) void this.follow();
   }
 
@@ -86,7 +105,9 @@ export class RunStore {
         this.state.row = row;
         foldEvents(this.state, overview.events);
         this.state.lastSeq = Math.max(this.state.lastSeq, overview.lastSeq);
-        this.state.events = Number.isFinite(overview.total) ? overview.total : this.state.lastSeq + 1;
+        this.state.events = overview.total;
+        this.state.unseen = overview.total - overview.events.length;
+        for (let i = 0; i < overview.events.length; i++) this.seen += Number(PIECES.includes(overview.events.kind(i)));
         break;
       } catch (error) {
         if (aborted(error)) return;
@@ -102,25 +123,19 @@ export class RunStore {
     this.say();
     ready();
     void this.settle();
-    if (!this.held) void this.follow();
+    if (!this.paused) void this.follow();
   }
 
   /** What the overview does not tell, asked for once the first picture is there. */
   private async settle(): Promise<void> {
-    const { state } = this;
-    const [known, lastSeq] = [state.lines, state.lastSeq];
-    const missing = lastSeq + 1 - state.events;
     try {
-      const console_ = await this.source.window(this.runId, { kinds: CONSOLE, upto: lastSeq }, -1, 1, this.signal);
-      state.lines += console_.total - known;
-      if (missing > 0) state.gaps.unshift(...(await findGaps(this, lastSeq, state.events, this.signal)));
+      await survey(this.source, this.runId, this.state, this.seen, this.signal);
       await this.family();
     } catch {
-      return; // counts only; the lists themselves say what is wrong
-    } finally {
-      this.say();
+      // counts only; the lists themselves say what is wrong
     }
-    if (state.status === 'starting') this.refresh(QUEUE_MS);
+    this.say();
+    if (this.state.status === 'starting') this.refresh(QUEUE_MS);
   }
 
   private async follow(): Promise<void> {
@@ -180,45 +195,7 @@ export class RunStore {
   }
 }
 
-/** Whether everything that the run said up to now is here. */
+/** Whether everything that the run has said is in the log, as far as was looked. */
 export function complete(state: RunState): boolean {
-  return ended(state) && state.gaps.length === 0;
-}
-
-/**
- * Which events are missing among the first `lastSeq` + 1 when there are `total` of them: the event
- * at a place has that place as its `seq` unless some before it are missing, so a hole is found by halving.
- */
-export async function findGaps(
-  { source, runId }: { source: Source; runId: string },
-  lastSeq: number,
-  total: number,
-  signal: AbortSignal,
-): Promise<Gap[]> {
-  let probes = 0;
-  const seqAt = async (place: number): Promise<number> => {
-    if (place < 0) return -1;
-    if (place >= total) return lastSeq + 1;
-    if (++probes > MAX_PROBES) throw new Error('too many holes');
-    const one = await source.window(runId, { upto: lastSeq }, place, 1, signal);
-    return one.events.length > 0 ? one.events.seq(0) : lastSeq + 1;
-  };
-  const found: Gap[] = [];
-  const search = async (low: number, lowSeq: number, high: number, highSeq: number): Promise<void> => {
-    if (highSeq - lowSeq === high - low) return;
-    if (high - low === 1) {
-      found.push({ from: lowSeq + 1, to: highSeq - 1 });
-      return;
-    }
-    const middle = (low + high) >> 1;
-    const seq = await seqAt(middle);
-    await search(low, lowSeq, middle, seq);
-    await search(middle, seq, high, highSeq);
-  };
-  try {
-    await search(-1, -1, total, lastSeq + 1);
-  } catch (error) {
-    if (found.length === 0 || aborted(error)) throw error;
-  }
-  return found;
+  return ended(state) && state.checked && state.gaps.length === 0;
 }

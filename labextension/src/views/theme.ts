@@ -26,6 +26,10 @@ const VARIABLES = `
   font: 400 var(--kl-size)/1.45 var(--kl-font);
   text-align: start;
 }
+.jp-OutputArea .kl {
+  --kl-bg: var(--jp-layout-color0, Canvas);
+  --kl-bg2: color-mix(in srgb, var(--kl-fg) 7%, var(--kl-bg));
+}
 .kl[data-theme=light] { color-scheme: light; }
 .kl[data-theme=dark] { color-scheme: dark; }
 .kl, .kl * { box-sizing: border-box; }

@@ -1,5 +1,6 @@
 // How a widget reaches its log: the comm at once, and HTTP as soon as a gateway of the same log answers.
 
+import { type Host, OPEN_RUN } from '../views/host.ts';
 import { CommTransport, type Model } from '../sources/comm.ts';
 import { Failover } from '../sources/failover.ts';
 import { Source } from '../sources/source.ts';
@@ -27,9 +28,14 @@ export function widget(draw: (model: Model, el: HTMLElement, source: Source, sig
   };
 }
 
-/** The source that a widget's traits name: `_log` is the log's id, `_http` says whether HTTP may be looked for. */
+/**
+ * The source that a widget's traits name: `_api` where the gateway is, relative to the page; without it `_log` is
+ * the log's id, and `_http` says whether a Jupyter server may be asked for a gateway of this log.
+ */
 export function sourceOf(model: Model, signal: AbortSignal): Source {
-  const ways = new Failover([new CommTransport(model, signal)]);
+  const api = model.get('_api') as string | undefined;
+  if (api) return new Source(new FetchTransport(new URL(api, location.href).href));
+  const ways = new Failover([new CommTransport(model, signal)], signal);
   if (model.get('_http') !== false) void preferHttp(ways, model.get('_log') as string, signal);
   return new Source(ways);
 }
@@ -46,6 +52,12 @@ async function preferHttp(ways: Failover, log: string, signal: AbortSignal): Pro
   } catch {
     return; // no Jupyter server with a gateway: the comm carries
   }
+}
+
+/** What is asked of the page: in the dashboard (trait `_page`) a run has a page of its own, see views/shell.ts. */
+export function hostOf(model: Model): Host {
+  if (model.get('_page') !== true) return {};
+  return { openRun: (runId) => document.dispatchEvent(new CustomEvent(OPEN_RUN, { detail: runId })) };
 }
 
 /** The Jupyter server's base URL, where the page is one of its own. */

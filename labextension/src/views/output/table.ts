@@ -1,10 +1,10 @@
 // A grid, a page of rows at a time: sorted by its heads, downloaded as CSV. Its controls stand above
 // the rows and columns never get narrower, so that nothing moves under the pointer.
 
-import { fill, h, setText } from './dom.ts';
-import { count, plural } from './format.ts';
+import { fill, h, setText } from '../dom.ts';
+import { count, plural } from '../format.ts';
 import { type Grid, type GridColumn, csv, sorted } from './grid.ts';
-import { download } from './host.ts';
+import { download } from '../host.ts';
 
 const SIZES = [10, 25, 100];
 /** Tables up to this many rows are shown whole. */
@@ -88,10 +88,11 @@ export const TABLE_CSS = `
 .kl .kl-table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; white-space: pre; line-height: 1.35; }
 .kl .kl-table th { position: sticky; top: 0; z-index: 1; padding: 0; background: var(--kl-bg2); border-bottom: 1px solid var(--kl-border); text-align: start; }
 .kl .kl-table th button { width: 100%; border: 0; background: none; padding: 4px 10px; font-weight: 600; text-align: inherit; cursor: pointer; white-space: nowrap; }
-.kl .kl-table th button::after { content: '↕'; opacity: 0; margin-inline-start: 4px; }
-.kl .kl-table th button:hover::after, .kl .kl-table th button:focus-visible::after { opacity: .5; }
-.kl .kl-table th[aria-sort=ascending] button::after { content: '↑'; opacity: 1; }
-.kl .kl-table th[aria-sort=descending] button::after { content: '↓'; opacity: 1; }
+.kl .kl-table th:not(.kl-number) button::after, .kl .kl-table th.kl-number button::before { content: '↕'; content: '↕' / ''; opacity: 0; margin-inline: 4px; }
+.kl .kl-table th button:is(:hover, :focus-visible)::before, .kl .kl-table th button:is(:hover, :focus-visible)::after { opacity: .5; }
+.kl .kl-table th[aria-sort=ascending] button::before, .kl .kl-table th[aria-sort=ascending] button::after { content: '↑'; content: '↑' / ''; opacity: 1; }
+.kl .kl-table th[aria-sort=descending] button::before, .kl .kl-table th[aria-sort=descending] button::after { content: '↓'; content: '↓' / ''; opacity: 1; }
+.kl .kl-table th:not(.kl-number) button::before, .kl .kl-table th.kl-number button::after { content: none; }
 .kl .kl-table th button:focus-visible { outline-offset: -2px; }
 .kl .kl-table td { padding: 3px 10px; max-width: 320px; overflow: hidden; text-overflow: ellipsis; border-bottom: 1px solid color-mix(in srgb, var(--kl-border) 55%, transparent); }
 .kl .kl-table tr:last-child td { border-bottom: 0; }

@@ -1,9 +1,9 @@
 // Figures of Bokeh. BokehJS comes from the gateway, where the bokeh that made the figure is installed,
 // is loaded once and only when a figure is shown, and never from another site.
 
-import type { Source } from '../sources/source.ts';
-import { h } from './dom.ts';
-import { cleaned } from './prose.ts';
+import type { Source } from '../../sources/source.ts';
+import { h } from '../dom.ts';
+import { cleaned } from '../prose.ts';
 
 /** What Bokeh's `json_item` gives. */
 export interface BokehItem {

@@ -1,0 +1,115 @@
+"""The dashboard beside the gateway, in one process and at one port, as one of its mounted applications.
+
+The gateway has told who comes before anything gets here. A Bokeh session knows of a request only what Bokeh keeps of
+it, and keeps that in the page, so everything is taken out but who it is, signed with a key of this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from kodosumi_lab.api.identity import Role, User
+from kodosumi_lab.dashboard.hub import Hub
+
+__all__ = ["Dashboard"]
+
+_WHO = "kodosumi_lab_who"
+#: What the browser's side keeps about how the page is shown, see ``labextension/src/views/shell.ts``.
+_LOOKS = {"kodosumi-lab-theme": (b"dark", b"light"), "kodosumi-lab-narrow": (b"1", b"0")}
+# What Bokeh would take a page's session from: nobody chooses another one's.
+_SESSION_ID = (b"bokeh-session-id=", b"bokeh_session_id=")
+_KEPT = (b"host", b"origin", b"user-agent", b"accept-language", b"x-forwarded-host", b"x-forwarded-proto")
+_OF_WEBSOCKETS = (b"connection", b"upgrade")
+
+
+class Dashboard:
+    """An ASGI application for ``create_app(mounts={"/dashboard": Dashboard()}, pages=["/dashboard"])``.
+
+    Attributes
+    ----------
+    carrier
+        The gateway's application, once it carries this one.
+    """
+
+    def __init__(self) -> None:
+        import panel as pn
+        from panel.io.fastapi import add_applications
+
+        from kodosumi_lab.dashboard import app as _  # noqa: F401 - before the first request, since it takes a second
+
+        self.carrier: Any = None
+        self._hub: Hub | None = None
+        self._key = secrets.token_hex(32)
+        config: Any = pn.config
+        if config.cookie_secret is None:
+            config.cookie_secret = self._key
+        self._cookie_key = config.cookie_secret
+        self._app = add_applications(
+            {"/": self._page}, title="Kodosumi Lab", secret_key=self._key.encode(), sign_sessions=True
+        ).app
+
+    @property
+    def router(self) -> Dashboard:
+        """Itself: whoever mounts it enters ``router.lifespan_context``."""
+        return self
+
+    @contextlib.asynccontextmanager
+    async def lifespan_context(self, _: Any = None) -> AsyncIterator[None]:
+        """While the gateway serves: sessions that nobody looks at any more are dropped."""
+        async with self._app.router.lifespan_context(self._app):
+            yield
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, with who it is from and little else."""
+        user = scope.get("state", {}).get("user")
+        if isinstance(user, User):
+            query = scope.get("query_string", b"").split(b"&")
+            kept = b"&".join(part for part in query if not part.lower().startswith(_SESSION_ID))
+            scope = {**scope, "headers": self._headers(scope, user), "query_string": kept}
+        await self._app(scope, receive, send)
+
+    def _headers(self, scope: Any, user: User) -> list[tuple[bytes, bytes]]:
+        from tornado.web import create_signed_value
+
+        allowed = (*_KEPT, *_OF_WEBSOCKETS)
+        kept = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name.lower() in allowed or name.lower().startswith((b"sec-websocket", b"if-", b"range"))
+        ]
+        who = json.dumps({"name": user.name, "role": user.role.name})
+        cookies = {
+            "user": create_signed_value(self._cookie_key, "user", user.name).decode(),
+            _WHO: create_signed_value(self._cookie_key, _WHO, who).decode(),
+            **_looks(scope),
+        }
+        return [*kept, (b"cookie", "; ".join(f"{name}={value}" for name, value in cookies.items()).encode())]
+
+    def _page(self) -> Any:
+        import panel as pn
+        from tornado.web import decode_signed_value
+
+        from kodosumi_lab.dashboard.app import Board, looks
+
+        signed = decode_signed_value(self._cookie_key, _WHO, pn.state.cookies.get(_WHO, ""))
+        assert signed is not None, "the gateway's guard lets nobody unknown through"
+        told = json.loads(signed)
+        if self._hub is None:
+            self._hub = Hub(self.carrier)
+        return Board(self._hub, User(told["name"], Role[told["role"]]), api="../", **looks()).page
+
+
+def _looks(scope: Any) -> dict[str, str]:
+    """Cookies about how the page is shown, as far as they say what they may."""
+    cookies = b"; ".join(value for name, value in scope["headers"] if name.lower() == b"cookie").split(b"; ")
+    found = {}
+    for name, values in _LOOKS.items():
+        # the first one counts: it is of the nearest path, and the page's own word is newer than the login's
+        told = [value for key, _, value in (cookie.partition(b"=") for cookie in cookies) if key == name.encode()]
+        if told and told[0] in values:
+            found[name] = told[0].decode()
+    return found

@@ -1,0 +1,108 @@
+"""One look a second at the log and its cluster, for all sessions of a process; none while nobody listens."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from kodosumi_lab.api.gateway import Gateway
+from kodosumi_lab.errors import ClusterError, KodosumiLabError
+
+__all__ = ["Pulse", "away"]
+
+logger = logging.getLogger(__name__)
+
+_EVERY_S = 1.0
+# Whether a cluster is there is asked less often: it may take a connection to find out.
+_CLUSTER_EVERY = 5
+
+
+class Pulse:
+    """Tells listeners that something has changed. They are called in a thread of its own, and must hand on at once.
+
+    Parameters
+    ----------
+    gateway
+        Whose log and cluster.
+
+    Attributes
+    ----------
+    away : str or None
+        Why nothing can be launched or steered now; None while a cluster writes the log.
+    """
+
+    def __init__(self, gateway: Gateway, every_s: float = _EVERY_S) -> None:
+        self._gateway, self._every_s = gateway, every_s
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self.away = away(gateway)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call this whenever something has changed, until what is returned is called."""
+        with self._lock:
+            self._listeners.append(listener)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="dashboard-pulse", daemon=True)
+                self._thread.start()
+
+        def stop() -> None:
+            with self._lock, contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+            self._wake.set()
+
+        return stop
+
+    def now(self) -> None:
+        """Look at once, for who has just changed something."""
+        self.away = away(self._gateway)
+        self._wake.set()
+
+    def _beat(self) -> None:
+        seen: Any = None
+        count = 0
+        while True:
+            with self._lock:
+                if not self._listeners:
+                    self._thread = None
+                    return
+            try:
+                if count % _CLUSTER_EVERY == 0:
+                    self.away = away(self._gateway)
+                count += 1
+                found = (self._gateway.index._state(), self.away)
+                if found != seen:
+                    first, seen = seen is None, found
+                    if not first:
+                        self._tell()
+            except (KodosumiLabError, OSError):
+                logger.warning("the log cannot be looked at", exc_info=True)
+            self._wake.wait(self._every_s)
+            self._wake.clear()
+
+    def _tell(self) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            try:
+                listener()
+            except Exception:  # a session that is just ending must not keep the others from knowing
+                logger.debug("a listener failed", exc_info=True)
+
+
+def away(gateway: Gateway) -> str | None:
+    """Why no cluster can be reached; None where one writes the log. Asks no Ray."""
+    from kodosumi_lab.runtime import cluster
+
+    held = cluster.current()
+    if held is not None and held.home.log_dir == str(gateway.log.root) and cluster._on_ray():
+        return None
+    try:
+        gateway.cluster._found()
+    except ClusterError as error:
+        return str(error)
+    return None

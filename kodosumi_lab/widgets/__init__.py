@@ -1,0 +1,1 @@
+"""Widgets for notebooks, on anywidget and ipywidgets; nothing is loaded before one is shown."""

@@ -1,0 +1,128 @@
+"""Inputs as code that launches with them: a magic, Python, a request. Secrets are asked for, never written down."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from typing import Any
+from urllib.parse import quote
+
+from kodosumi_lab.flow import Flow, entrypoint_of
+from kodosumi_lab.forms import SECRET, secret_fields
+
+__all__ = ["curl", "magic", "python", "written"]
+
+_PLAIN = re.compile(r"[A-Za-z_./][\w./:+-]*")
+
+
+def magic(flow: Any, inputs: dict[str, Any]) -> str:
+    """``%kodosumi launch``, which asks for nothing."""
+    asked, words = [], []
+    for name, value in _flat(inputs).items():
+        if value == SECRET:
+            asked.append(name)
+            words.append(f"{name}=${_variable(name)}")
+        else:
+            words.append(f"{name}={written(value)}")
+    lines = [f'{_variable(name)} = getpass("{name}: ")' for name in asked]
+    head = ["from getpass import getpass", *lines] if lines else []
+    return "\n".join([*head, " ".join([f"%kodosumi launch {_word(_name(flow))}", *words])])
+
+
+def written(value: Any) -> str:
+    """A value as it is written after ``name=``, so that it is read as what it is."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and not _is_json(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _word(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _flat(inputs: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Inputs with secrets inside named by their path, so that each can be asked for."""
+    found: dict[str, Any] = {}
+    for name, value in inputs.items():
+        nested = isinstance(value, dict) and value != SECRET and bool(secret_fields(value))
+        found |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
+
+
+def _variable(name: str) -> str:
+    found = re.sub(r"\W", "_", name)
+    return found if found.isidentifier() else f"_{found}"
+
+
+def _name(flow: Any) -> str:
+    return str(flow.name)
+
+
+def python(flow: Any, inputs: dict[str, Any]) -> str:
+    """A call of ``launch``."""
+    lines = ["from getpass import getpass", ""] if secret_fields(inputs) else []
+    entrypoint = entrypoint_of(flow) if isinstance(flow, Flow) else None
+    if entrypoint is not None:
+        module, _, name = entrypoint.partition(":")
+        lines += [f"from {module} import {name.partition('.')[0]}", ""]
+        target = name
+    elif isinstance(flow, Flow) and flow.name.isidentifier():
+        target = flow.name
+    else:
+        lines += ["import kodosumi_lab as kl", ""]
+        target = f"kl.find({_name(flow)!r})"
+    named = {name: value for name, value in inputs.items() if name.isidentifier()}
+    others = {name: value for name, value in inputs.items() if name not in named}
+    words = [f"{name}={_literal(value, name)}" for name, value in named.items()]
+    words += [f"**{_literal(others, '')}"] if others else []
+    call = f"run = {target}.launch({', '.join(words)})"
+    if len(call) > 88:
+        call = f"run = {target}.launch(\n" + "".join(f"    {word},\n" for word in words) + ")"
+    return "\n".join([*lines, call])
+
+
+def _literal(value: Any, path: str) -> str:
+    if value == SECRET:
+        return f'getpass("{path}: ")'
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key!r}: {_literal(one, f'{path}.{key}' if path else key)}" for key, one in value.items())
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(_literal(one, path) for one in value)}]"
+    return repr(value)
+
+
+def curl(flow: Any, inputs: dict[str, Any]) -> str:
+    """A request to a gateway."""
+    body = json.dumps({"inputs": _hidden(inputs)}, ensure_ascii=False, indent=2)
+    if secret_fields(inputs):
+        head = "# URL and TOKEN as `kodosumi-lab serve` tells them; put your secrets where <…> stands"
+    else:
+        head = "# URL and TOKEN as `kodosumi-lab serve` tells them"
+    return (
+        textwrap.dedent(
+            f"""
+            {head}
+            curl "$URL/api/v1/flows/{quote(_name(flow))}/launch" \\
+              -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d @- <<'END'
+            """
+        ).strip()
+        + f"\n{body}\nEND"
+    )
+
+
+def _hidden(value: Any, path: str = "") -> Any:
+    if value == SECRET:
+        return f"<{path}>"
+    if isinstance(value, dict):
+        return {key: _hidden(one, f"{path}.{key}" if path else key) for key, one in value.items()}
+    return [_hidden(one, path) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,110 @@
+// One run as a line of the list: its cells are changed in place.
+
+import { type RunRow, TERMINAL } from '../../wire.ts';
+import { h, setText } from '../dom.ts';
+import { absolute, count, duration, relative } from '../format.ts';
+
+export interface Column {
+  key: string;
+  title: string;
+  /** What the gateway sorts by. */
+  sort?: string;
+  hint?: string;
+}
+
+export const COLUMNS: readonly Column[] = [
+  { key: 'status', title: 'Status', sort: 'status' },
+  { key: 'flow', title: 'Flow', sort: 'flow' },
+  { key: 'id', title: 'Run' },
+  { key: 'started', title: 'Started', sort: 'started' },
+  { key: 'duration', title: 'Duration', sort: 'active_s', hint: 'Time that it ran; waiting for people and for a free slot left out' },
+  { key: 'progress', title: 'Progress' },
+  { key: 'user', title: 'User', sort: 'user' },
+  { key: 'result', title: 'Result' },
+];
+
+/** A short id: its end, since those that start together begin alike. */
+export function shortId(id: string): string {
+  return id.slice(-8);
+}
+
+export class Row {
+  readonly element: HTMLTableRowElement;
+  readonly box: HTMLInputElement;
+  /** What opens the run, by key or click. */
+  readonly opener: HTMLButtonElement;
+  private row: RunRow;
+  private readonly status = h('span', { class: 'kl-status' });
+  private readonly started = h('time', {});
+  private readonly lasted = h('span', {});
+  private readonly bar = h('progress', { max: 1 });
+  private readonly percent = h('span', { class: 'kl-muted' });
+  private readonly at = h('span', { class: 'kl-runs-text kl-muted' });
+  private readonly result = h('span', { class: 'kl-runs-text' });
+
+  constructor(row: RunRow, expands: boolean) {
+    this.row = row;
+    const short = shortId(row.run_id);
+    this.box = h('input', { type: 'checkbox', 'aria-label': `Select run ${short}` });
+    this.opener = h('button', { type: 'button', class: 'kl-link', text: row.flow, 'aria-label': `${row.flow}, run ${short}`, 'aria-expanded': expands ? 'false' : null });
+    const cells: Record<string, (Node | string)[]> = {
+      status: [this.status], flow: [this.opener], id: [h('code', { class: 'kl-mono', text: short, title: row.run_id })], started: [this.started],
+      duration: [this.lasted], progress: [this.bar, this.percent, this.at], user: [row.user], result: [this.result],
+    };
+    this.element = h('tr', { 'data-id': row.run_id, role: 'row' }, h('td', { class: 'kl-runs-box', role: 'cell' }, h('label', {}, this.box)));
+    for (const { key, title } of COLUMNS) {
+      this.element.append(h('td', { class: `kl-runs-${key}`, role: 'cell', 'data-title': title }, ...cells[key]!));
+    }
+    this.draw(row, false);
+  }
+
+  draw(row: RunRow, gone: boolean): void {
+    this.row = row;
+    this.element.classList.toggle('kl-gone', gone);
+    this.element.title = gone ? 'It no longer belongs to this page' : '';
+    this.status.dataset['status'] = row.status;
+    setText(this.status, row.status);
+    this.status.title = row.locks.length > 0 ? `waits for ${row.locks.map((lock) => lock.name ?? 'an answer').join(', ')}` : row.reason;
+    this.started.dateTime = row.started;
+    this.started.title = absolute(Date.parse(row.started));
+    this.progress(row);
+    this.outcome(row);
+    this.times();
+  }
+
+  choose(chosen: boolean): void {
+    this.box.checked = chosen;
+    this.element.classList.toggle('kl-chosen', chosen);
+  }
+
+  /** What goes with the clock. */
+  times(now: number = Date.now()): void {
+    const { row } = this;
+    setText(this.started, relative(Date.parse(row.started), now));
+    const since = row.status === 'running' ? Math.max(0, now - Date.parse(row.updated)) / 1000 : 0;
+    setText(this.lasted, row.status === 'starting' ? (row.place === null ? '' : `${ordinal(row.place)} in the queue`) : duration(row.active_s + since));
+    if (row.ended !== null) this.lasted.title = `ended ${absolute(Date.parse(row.ended))}`;
+  }
+
+  private progress(row: RunRow): void {
+    const over = TERMINAL.includes(row.status);
+    const value = row.progress;
+    this.bar.hidden = over || value === null;
+    if (value !== null) this.bar.value = value;
+    this.bar.setAttribute('aria-label', `Progress of run ${shortId(row.run_id)}`);
+    setText(this.percent, value === null || (over && row.status === 'finished') ? '' : `${Math.floor(value * 100)} %`);
+    setText(this.at, over ? '' : (row.progress_text ?? ''));
+  }
+
+  private outcome(row: RunRow): void {
+    const text = row.error || row.result || (TERMINAL.includes(row.status) ? row.reason : '');
+    setText(this.result, text.slice(0, 300));
+    this.result.title = text.length > 40 ? text.slice(0, 2000) : '';
+    this.result.classList.toggle('kl-runs-error', !!row.error);
+  }
+}
+
+function ordinal(place: number): string {
+  const end = place % 100 > 10 && place % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][place % 10] ?? 'th');
+  return `${count(place)}${end}`;
+}

@@ -1,0 +1,104 @@
+"""The form of a flow and the output of a cell on the cluster, in JupyterLab, with Ray behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from browser.lab import Jupyter, Lab, serve_jupyter
+
+pytestmark = pytest.mark.ray
+
+FLOW = """
+from typing import Annotated, Literal
+from pydantic import BaseModel, Field, SecretStr
+import ipywidgets
+import kodosumi_lab as kl
+kl.connect()
+
+class Address(BaseModel):
+    street: str
+
+@kl.flow(summary="Order something")
+def order(
+    what: Annotated[str, Field(description="As on the label", min_length=3)],
+    count: Annotated[int, Field(gt=0, le=10)] = 1,
+    colour: Literal["red", "green"] = "red",
+    tags: list[str] = [],
+    to: Address | None = None,
+    key: SecretStr = SecretStr(""),
+) -> str:
+    print("ordered", what)
+    return f"{count} {colour} {what} to {to and to.street} {tags} {len(key.get_secret_value())}"
+"""
+
+
+@pytest.fixture(scope="module")
+def jupyter_on_ray(lab: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    folder = tmp_path_factory.mktemp("jupyter")
+    places = {"RAY_ADDRESS": lab.home.address, "KODOSUMI_LAB_LOG_DIR": lab.home.log_dir}
+    with serve_jupyter(folder, **places) as held:
+        yield held
+
+
+def test_a_form_is_filled_in_checked_and_launched_from(jupyter_on_ray: Jupyter, open_lab: Callable[..., Lab]) -> None:
+    lab = open_lab(jupyter_on_ray)
+    linked = (
+        "slider = ipywidgets.IntSlider()\nipywidgets.link((form.controls['count'], 'value'), (slider, 'value'))\nslider"
+    )
+    after = ["print(form.run.wait(60).result())", "print(form.code('python'))"]
+    cells = [FLOW, "form = order.form()\nform", linked, *after]
+    book = lab.open(jupyter_on_ray.notebook("form.ipynb", cells))
+    book.run(0, timeout_s=120)
+    book.run(1)
+    form = book.output(1)
+    form.get_by_label("What *").fill("ab")
+    form.get_by_text("should have at least 3 characters").wait_for()
+    form.get_by_label("What *").fill("apples")
+    form.get_by_text("should have at least 3 characters").wait_for(state="hidden")
+    form.get_by_label("Colour").select_option("green")
+    form.get_by_label("To", exact=True).check()
+    form.get_by_label("Street *").fill("Elm Road")
+    form.get_by_label("Key").fill("hush")
+    form.get_by_placeholder("type, then Enter").fill("gift")
+    form.get_by_placeholder("type, then Enter").press("Enter")
+    book.run(2)
+    form.get_by_label("Count").fill("4")
+    form.get_by_label("Count").press("Tab")
+    book.output(2).get_by_text("4", exact=True).wait_for()
+    assert form.get_by_label("Key").get_attribute("type") == "password"
+
+    launch = form.get_by_role("button", name="Launch", exact=True)
+    launch.focus()
+    launch.press("Enter")
+    form.get_by_text("finished", exact=True).first.wait_for(timeout=60_000)  # the live view, beneath
+    book.run(3)
+    assert book.text(3).strip() == "4 green apples to Elm Road ['gift'] 4"
+    book.run(4)
+    assert "getpass" in book.text(4)
+    assert "hush" not in book.text(4)
+    form.get_by_role("button", name="Copy as code").click()
+    form.get_by_role("tab", name="curl").click()
+    form.get_by_text("/api/v1/flows/order/launch").wait_for()
+
+
+def test_a_cell_on_the_cluster_says_what_it_says_below_itself_after_it_has_ended(
+    jupyter_on_ray: Jupyter, open_lab: Callable[..., Lab]
+) -> None:
+    lab = open_lab(jupyter_on_ray)
+    cell = "%%kodosumi run slow\nimport time\nprint('begun')\ntime.sleep(1)\nfor i in range(3):\n    print('step', i)\n41 + 1"
+    book = lab.open(
+        jupyter_on_ray.notebook(
+            "cell.ipynb", ["import kodosumi_lab as kl\n%load_ext kodosumi_lab\nkl.connect()", cell, "print('free')"]
+        )
+    )
+    book.run(0, timeout_s=120)
+    book.run(1, timeout_s=60)
+    book.run(2)
+    assert book.text(2) == "free\n"
+    book.output(1).get_by_text("step 2").wait_for(timeout=30_000)
+    book.output(1).get_by_text("finished").wait_for()
+    book.output(1).get_by_text("42", exact=True).wait_for()
+    assert book.text(2) == "free\n"
