@@ -145,5 +145,7 @@ code {{ overflow-wrap: anywhere }}
 <script>const b = document.getElementById('base'); if (b) b.value = location.pathname.replace(/[^/]*$/, '');
 const system = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : '';
 const dark = localStorage.getItem('kodosumi-lab-theme') ?? system;
-document.cookie = `kodosumi-lab-theme=${{dark || 'light'}}; max-age=31536000; samesite=lax`;</script>
+document.cookie = `kodosumi-lab-theme=${{dark || 'light'}}; max-age=31536000; samesite=lax`;
+const narrow = matchMedia('(max-width: 599px)').matches ? '1' : '0';
+document.cookie = `kodosumi-lab-narrow=${{narrow}}; max-age=31536000; samesite=lax`;</script>
 </body></html>"""

@@ -15,7 +15,7 @@ import panel_material_ui as pmui
 from kodosumi_lab.api.gateway import Gateway
 from kodosumi_lab.api.identity import LocalUser, Role, TokenFile, User
 from kodosumi_lab.api.sessions import Sessions
-from kodosumi_lab.dashboard.app import Board
+from kodosumi_lab.dashboard.app import Board, looks
 from kodosumi_lab.dashboard.hub import here
 from kodosumi_lab.dashboard.views.base import heading, html, task
 from kodosumi_lab.dashboard.widgets import Shell
@@ -24,7 +24,6 @@ from kodosumi_lab.dashboard.words import notice
 __all__ = ["served", "view"]
 
 _GUEST = "guest"
-_THEME = "kodosumi-lab-theme"
 
 
 def served() -> None:
@@ -32,9 +31,8 @@ def served() -> None:
     hub = here()
     tokens = TokenFile(hub.gateway.log.layout.state)
     sessions = Sessions(tokens, hub.gateway.log.layout.state)
-    dark = pn.state.cookies.get(_THEME) == "dark"
     user = _by_panel(hub.gateway, tokens) or sessions.known(pn.state.cookies.get(sessions.cookie, ""))
-    page = Board(hub, user, dark=dark).page if user is not None else _SignIn(sessions, dark).page
+    page = Board(hub, user, **looks()).page if user is not None else _SignIn(sessions, looks()["dark"]).page
     page.servable()
 
 

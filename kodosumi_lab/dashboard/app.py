@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +18,14 @@ from kodosumi_lab.dashboard.access import Problem
 from kodosumi_lab.dashboard.hub import Hub
 from kodosumi_lab.dashboard.numbers import Question
 from kodosumi_lab.dashboard.state import PAGES, State
-from kodosumi_lab.dashboard.views.base import Desk, View, html
+from kodosumi_lab.dashboard.views.base import Desk, View, html, task
 from kodosumi_lab.dashboard.widgets import Shell
 from kodosumi_lab.dashboard.words import esc, notice
 from kodosumi_lab.icon import ICON
 
-__all__ = ["Board"]
+__all__ = ["Board", "looks"]
+
+logger = logging.getLogger(__name__)
 
 #: The name that Panel gives a file which it serves.
 _SERVED = "bokeh_app_"
@@ -86,6 +89,8 @@ class Board:
         Where the browser finds the gateway, relative to the page; empty where there is none beside it.
     dark
         Whether the page begins dark.
+    narrow
+        Whether it is as narrow as a phone, with the pages' names out of the way.
     own
         Whether the browser's page is the dashboard's; in a notebook it is not.
 
@@ -95,7 +100,9 @@ class Board:
         What is served.
     """
 
-    def __init__(self, hub: Hub, user: User, *, api: str = "", dark: bool = False, own: bool = True) -> None:
+    def __init__(
+        self, hub: Hub, user: User, *, api: str = "", dark: bool = False, narrow: bool = False, own: bool = True
+    ) -> None:
         self.hub, self.user = hub, user
         self.state = State()
         location = pn.state.location
@@ -105,10 +112,13 @@ class Board:
         self._wanted, self._showing = False, False
         self._nav = html(css=_NAV)
         self._notice = html(margin=(0, 0, 12, 0))
+        self._trouble = html(visible=False, margin=(0, 0, 12, 0))
         self._say_away()
         self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
-        self._shell = Shell(query=self.state.query, dark=dark, keys=keys, own=own, width=0, height=0, margin=0)
+        self._shell = Shell(
+            query=self.state.query, dark=dark, narrow=narrow, keys=keys, own=own, width=0, height=0, margin=0
+        )
         self.page: Any = pmui.Page(  # type: ignore[attr-defined] # it makes its names known at run time
             title="Kodosumi Lab",
             favicon="data:image/svg+xml," + quote(ICON),
@@ -118,7 +128,17 @@ class Board:
             sidebar=[self._nav],
             sidebar_width=208,
             sidebar_resizable=False,
-            main=[pn.Column(self._notice, self._body, sizing_mode="stretch_width", margin=(20, 24), max_width=1680)],
+            sidebar_open=not narrow,
+            main=[
+                pn.Column(
+                    self._notice,
+                    self._trouble,
+                    self._body,
+                    sizing_mode="stretch_width",
+                    margin=(20, 24),
+                    max_width=1680,
+                )
+            ],
             busy_indicator=None,
             raw_css=[_ROOT],
             theme="dark" if dark else "default",
@@ -132,6 +152,8 @@ class Board:
     def _bind(self) -> None:
         self.state.param.watch(lambda *_: self._ask(), [name for name in self.state.param if name != "name"])
         self._shell.param.watch(self._went, "query")
+        self._shell.param.watch(self._visited, "visits")
+        self._shell.param.watch(lambda _: task(self._place().entered)(), "entered")
         self._shell.param.watch(lambda event: setattr(self.page, "sidebar_open", not event.new), "narrow")
         self._shell.param.watch(lambda event: setattr(self.page, "dark_theme", event.new), "dark")
         self.page.param.watch(lambda event: setattr(self._shell, "dark", event.new), "dark_theme")
@@ -153,6 +175,9 @@ class Board:
             return
         for reason in self.state.read(event.new):
             self.desk.tell(reason, "warning")
+
+    def _visited(self, _: Any) -> None:
+        """On a phone the pages' names lie over the page."""
         if self._shell.narrow:
             self.page.sidebar_open = False
 
@@ -173,12 +198,18 @@ class Board:
             self._showing = False
 
     async def _once(self) -> None:
-        view = self._place()
-        await self._about()
+        told = ""
         try:
+            view = self._place()
+            await self._about()
             await view.show()
         except Problem as problem:
-            self._tell(problem.detail, "error")
+            told = problem.detail
+        except Exception as error:
+            # the edge of a session: whoever looks is told, and the next look may well succeed
+            logger.exception("page %s of %s", self.state.page, self.user.name)
+            told = f"This page failed: {type(error).__name__}: {error}. The server's log has more."
+        self._trouble.param.update(object=notice(told, "error") if told else "", visible=bool(told))
 
     def _place(self) -> View:
         """The view of the page that is looked at, in its place."""
@@ -238,6 +269,12 @@ class Board:
             '<form method="post" action="../logout"><button>Sign out</button></form>' if self.desk.api == "../" else ""
         )
         return f'<div class="who"><span title="{name}">{name}</span>{out}</div>'
+
+
+def looks() -> dict[str, Any]:
+    """How the browser that asks shows its page, as its cookies say; for :class:`Board`."""
+    cookies = pn.state.cookies
+    return {"dark": cookies.get("kodosumi-lab-theme") == "dark", "narrow": cookies.get("kodosumi-lab-narrow") == "1"}
 
 
 class _Closed(View):

@@ -18,7 +18,8 @@ from kodosumi_lab.dashboard.hub import Hub
 __all__ = ["Dashboard"]
 
 _WHO = "kodosumi_lab_who"
-_THEME = "kodosumi-lab-theme"
+#: What the browser's side keeps about how the page is shown, see ``labextension/src/views/shell.ts``.
+_LOOKS = {"kodosumi-lab-theme": (b"dark", b"light"), "kodosumi-lab-narrow": (b"1", b"0")}
 # What Bokeh would take a page's session from: nobody chooses another one's.
 _SESSION_ID = (b"bokeh-session-id=", b"bokeh_session_id=")
 _KEPT = (b"host", b"origin", b"user-agent", b"accept-language", b"x-forwarded-host", b"x-forwarded-proto")
@@ -84,7 +85,7 @@ class Dashboard:
         cookies = {
             "user": create_signed_value(self._cookie_key, "user", user.name).decode(),
             _WHO: create_signed_value(self._cookie_key, _WHO, who).decode(),
-            _THEME: "dark" if _is_dark(scope) else "light",
+            **_looks(scope),
         }
         return [*kept, (b"cookie", "; ".join(f"{name}={value}" for name, value in cookies.items()).encode())]
 
@@ -92,17 +93,23 @@ class Dashboard:
         import panel as pn
         from tornado.web import decode_signed_value
 
-        from kodosumi_lab.dashboard.app import Board
+        from kodosumi_lab.dashboard.app import Board, looks
 
         signed = decode_signed_value(self._cookie_key, _WHO, pn.state.cookies.get(_WHO, ""))
         assert signed is not None, "the gateway's guard lets nobody unknown through"
         told = json.loads(signed)
         if self._hub is None:
             self._hub = Hub(self.carrier)
-        dark = pn.state.cookies.get(_THEME) == "dark"
-        return Board(self._hub, User(told["name"], Role[told["role"]]), api="../", dark=dark).page
+        return Board(self._hub, User(told["name"], Role[told["role"]]), api="../", **looks()).page
 
 
-def _is_dark(scope: Any) -> bool:
-    cookies = b"; ".join(value for name, value in scope["headers"] if name.lower() == b"cookie")
-    return f"{_THEME}=dark".encode() in cookies.split(b"; ")
+def _looks(scope: Any) -> dict[str, str]:
+    """Cookies about how the page is shown, as far as they say what they may."""
+    cookies = b"; ".join(value for name, value in scope["headers"] if name.lower() == b"cookie").split(b"; ")
+    found = {}
+    for name, values in _LOOKS.items():
+        # the first one counts: it is of the nearest path, and the page's own word is newer than the login's
+        told = [value for key, _, value in (cookie.partition(b"=") for cookie in cookies) if key == name.encode()]
+        if told and told[0] in values:
+            found[name] = told[0].decode()
+    return found

@@ -34,7 +34,7 @@ p { margin: 0 0 8px; } small, .muted { color: var(--soft); } small { font-size: 
 .mono, code, pre { font-family: ui-monospace, 'DejaVu Sans Mono', monospace; font-size: 12.5px; }
 pre { margin: 8px 0; padding: 10px 12px; background: var(--tint); border: 1px solid var(--line); border-radius: 6px;
   overflow: auto; max-height: 340px; text-align: start; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 10px; margin: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 10px; margin: 0; }
 .tile { border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px; min-width: 0; }
 .tile dt { color: var(--soft); font-size: 12px; }
 .tile dd { margin: 2px 0 0; font-size: 21px; font-weight: 650; font-variant-numeric: tabular-nums;

@@ -38,12 +38,16 @@ class Shell(Widget):
     ----------
     query
         The address of what is looked at; changes when the person goes elsewhere.
+    visits
+        How often the person went somewhere, be it to where they were.
     title, waiting
         Of the page; how many wait for a person.
     dark, narrow
         Whether it is dark, or as narrow as a phone.
     keys
         Pages by the letter that leads there.
+    entered
+        How often Ctrl+Enter was pressed where text is written.
     own
         Whether the browser's page is the dashboard's; in a notebook only links are followed.
     cookie
@@ -53,11 +57,13 @@ class Shell(Widget):
     _esm = STATIC / "shell.js"
 
     query = param.String("?page=flows")
+    visits = param.Integer(0)
     title = param.String("Kodosumi Lab")
     waiting = param.Integer(0)
     dark = param.Boolean(False)
     narrow = param.Boolean(False)
     keys = param.Dict({})
+    entered = param.Integer(0)
     own = param.Boolean(True)
     cookie = param.String("")
 

@@ -66,6 +66,9 @@ ROWS = [
         "runtime.spooler",
         "runtime.runner",
         "runtime.pool",
+        "runtime.jobs",
+        "runtime.driving",
+        "runtime.recovery",
         "runtime.dispatcher",
         "runtime.cluster",
         "runtime.background",
@@ -155,7 +158,7 @@ LATE = {
 }
 
 #: The only modules that may import Ray when they are imported.
-RAY = {"runtime.sender", "runtime.runner", "runtime.pool", "runtime.dispatcher"}
+RAY = {"runtime.sender", "runtime.runner", "runtime.pool", "runtime.driving", "runtime.recovery", "runtime.dispatcher"}
 
 #: Libraries of the HTTP side: of the whole package only ``api`` may import them, and its client may not either.
 WEB = {"fastapi", "starlette", "uvicorn", "sse_starlette", "prometheus_client", "mcp"}

@@ -107,6 +107,11 @@ class Page(View):
         else:
             await self._show_numbers(state)
 
+    async def entered(self) -> None:
+        """Run the query."""
+        if self.desk.state.tab == "sql":
+            await self._console.ask()
+
     async def _show_numbers(self, state: State) -> None:
         access = self.desk.access
         self._filters.options(flow=await access.values("flow"), user=await access.values("user"))
@@ -270,8 +275,9 @@ class Filters:
         }
         many: dict[str, Any] = {**box, "searchable": True}
         self._status = pmui.MultiChoice(label="Status", options=list(STATUSES), **many)
-        self._flow = pmui.MultiChoice(label="Flow", **many)
-        self._user = pmui.MultiChoice(label="User", **many)
+        # what is chosen has to be among the options, or the widget drops it
+        self._flow = pmui.MultiChoice(label="Flow", options=list(state.flow), **many)
+        self._user = pmui.MultiChoice(label="User", options=list(state.user), **many)
         self._last = pmui.Select(
             label="Time", options={text: name for name, text in _SPANS.items()}, margin=0, width=190
         )

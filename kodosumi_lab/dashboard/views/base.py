@@ -78,6 +78,9 @@ class View:
     async def show(self) -> None:
         """Bring it up to date with what is looked at, and with the log."""
 
+    async def entered(self) -> None:
+        """Do what a text is for that Ctrl+Enter was pressed in."""
+
 
 def html(text: str = "", *, css: str = "", **options: Any) -> pn.pane.HTML:
     """A pane of HTML in the dashboard's style."""

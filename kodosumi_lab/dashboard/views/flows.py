@@ -62,7 +62,7 @@ class Page(View):
         self._about = html(css=_CSS)
         self._recent = html(margin=(16, 0, 0, 0))
         self._form: Form | None = None
-        self._place = pn.Column(sizing_mode="stretch_width", margin=(12, 0, 0, 0))
+        self._place = pn.Column(html(), sizing_mode="stretch_width", margin=(12, 0, 0, 0))
         self._sources = Sources(desk, self.show)
         left = pn.Column(self._search, self._list, styles={"flex": "1 1 300px", "min-width": "0"}, margin=0)
         right = pn.Column(
@@ -118,7 +118,7 @@ class Page(View):
     async def _show_chosen(self) -> None:
         name = self.desk.state.chosen
         if not name:
-            self._place.objects = []
+            self._place.objects = [html()]
             self._form = None
             self._about.object = empty("Choose a flow", "Its form, and what it did lately, are shown here.")
             self._recent.object = ""
@@ -128,7 +128,7 @@ class Page(View):
                 flow = await self.desk.access.call("GET", f"/flows/{name}")
             except Problem as problem:
                 self._about.object = notice(problem.detail, "error")
-                self._place.objects = []
+                self._place.objects = [html()]
                 self._form = None
             else:
                 self._about.object = _about(flow)

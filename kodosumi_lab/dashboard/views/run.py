@@ -21,7 +21,7 @@ class Page(View):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._head = html(margin=(0, 0, 8, 0))
-        self._place = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._place = pn.Column(html(), sizing_mode="stretch_width", margin=0)
         self._run: Run | None = None
         self.pane = pn.Column(self._head, self._place, sizing_mode="stretch_width", margin=0)
 

@@ -72,7 +72,7 @@ class Console:
         self._parquet = pmui.FileDownload(
             callback=self._as_parquet, filename="answer.parquet", label="Parquet", visible=False, **_BESIDE
         )
-        self._run.on_click(task(self._ask))
+        self._run.on_click(task(self.ask))
         self._query.param.watch(self._entered, "value")
         self._example.param.watch(self._chosen, "value")
         self._pages.param.watch(lambda _: self._draw(), "value")
@@ -90,8 +90,8 @@ class Console:
         sql = self._desk.state.sql
         if not self._begun and sql:
             self._begun = True
-            self._query.value = sql
-            task(self._ask)()
+            self._query.param.update(value=sql, value_input=sql)
+            task(self.ask)()
         self._begun = True
 
     def _entered(self, _: Any) -> None:
@@ -99,16 +99,18 @@ class Console:
 
     def _chosen(self, event: Any) -> None:
         if event.new:
-            self._query.value = _EXAMPLES[event.new]
-            task(self._ask)()
+            self._query.param.update(value=_EXAMPLES[event.new], value_input=_EXAMPLES[event.new])
+            task(self.ask)()
 
-    async def _ask(self, *_: Any) -> None:
+    async def ask(self, *_: Any) -> None:
+        """Run what is written, and show the answer."""
         access = self._desk.access
         owner = None if access.user.may_see(None) else access.user.name
+        query = self._query.value_input or self._query.value or ""
         self._told.object = '<p class="muted" role="status">running …</p>'
         self._run.param.update(disabled=True, loading=True)
         try:
-            answer = await asyncio.to_thread(console.run, access.gateway.log.root, self._query.value, user=owner)
+            answer = await asyncio.to_thread(console.run, access.gateway.log.root, query, user=owner)
         except console.QueryError as error:
             self._told.object = notice(str(error), "error")
             return

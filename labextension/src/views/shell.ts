@@ -21,8 +21,10 @@ export interface Shell {
 }
 
 export interface ShellHost {
-  /** The person went somewhere: by a link, a key, or the browser's own buttons. */
+  /** The person went somewhere, be it where they are: by a link, a key, or the browser's own buttons. */
   went(query: string): void;
+  /** Ctrl+Enter where text is written: do what it is for. */
+  entered(): void;
   /** Whether the page is as narrow as a phone. */
   narrow(is: boolean): void;
   /** Whether the person wants it dark: by an earlier choice, else as their system says. */
@@ -38,16 +40,18 @@ export const SHELL_CSS = `
 `;
 
 export const THEME = 'kodosumi-lab-theme';
+const NARROWER = 'kodosumi-lab-narrow';
 const NARROW = '(max-width: 599px)';
 const AFTER_G_MS = 1500;
+const AGAIN = 'kodosumi-lab-again';
+const ONCE_MS = 60_000;
 
 export function mountShell(parent: HTMLElement, options: ShellOptions, signal: AbortSignal, host: ShellHost): Shell {
   let query = options.query;
   let chosenDark: boolean | null = null;
 
   const go = (next: string): void => {
-    if (next === query) return;
-    if (options.own) remember(query, next);
+    if (options.own && next !== query) remember(query, next);
     query = next;
     host.went(next);
   };
@@ -65,6 +69,15 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
     return { show, title: () => undefined, theme: () => undefined };
   }
   mountKeys(parent, options.keys, go, signal);
+  document.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || event.defaultPrevented || !writes(event)) return;
+      event.preventDefault();
+      host.entered();
+    },
+    { signal },
+  );
 
   window.addEventListener(
     'popstate',
@@ -76,8 +89,12 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
   );
 
   const narrow = matchMedia(NARROW);
-  narrow.addEventListener('change', () => host.narrow(narrow.matches), { signal });
-  if (narrow.matches) host.narrow(true);
+  const measure = (): void => {
+    document.cookie = `${NARROWER}=${narrow.matches ? '1' : '0'}; max-age=31536000; samesite=lax`;
+    host.narrow(narrow.matches);
+  };
+  narrow.addEventListener('change', measure, { signal });
+  measure();
 
   const system = matchMedia('(prefers-color-scheme: dark)');
   const wanted = (): boolean => {
@@ -210,7 +227,12 @@ function paint(dark: boolean): void {
 /** Load the page anew as it is wanted; once, should the browser keep no cookie. */
 function comeAgain(dark: boolean): void {
   tellServer(dark);
-  if (!document.cookie.includes(`${THEME}=${dark ? 'dark' : 'light'}`)) return;
+  try {
+    if (Date.now() - Number(sessionStorage.getItem(AGAIN)) < ONCE_MS) return;
+    sessionStorage.setItem(AGAIN, String(Date.now()));
+  } catch {
+    return;
+  }
   location.reload();
 }
 

@@ -15,7 +15,11 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
     own: model.get('own') !== false,
   };
   const shell = mountShell(root(el, SHELL_CSS, signal), options, signal, {
-    went: (query) => told('query', query),
+    went: (query) => {
+      model.set('visits', (model.get('visits') as number) + 1);
+      told('query', query);
+    },
+    entered: () => told('entered', (model.get('entered') as number) + 1),
     narrow: (is) => told('narrow', is),
     dark: (is) => told('dark', is),
   });

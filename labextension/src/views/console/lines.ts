@@ -1,11 +1,11 @@
 // Console lines as elements: one row an event, however many lines it has. What an event says is
 // parsed once and never becomes HTML.
 
-import type { Event } from '../sources/events.ts';
-import type { Kind } from '../wire.ts';
+import type { Event } from '../../sources/events.ts';
+import type { Kind } from '../../wire.ts';
 import { type Line, type Segment, lines, styled } from './ansi.ts';
-import { h } from './dom.ts';
-import { absolute, bytes, clock, plural } from './format.ts';
+import { h } from '../dom.ts';
+import { absolute, bytes, clock, plural } from '../format.ts';
 
 export const KINDS: readonly Kind[] = ['stdout', 'stderr', 'log', 'debug'];
 

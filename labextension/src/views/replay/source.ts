@@ -1,18 +1,20 @@
 // A finished run as if it went on now: the same source, on which time is what a player says.
 
-import { EventTable } from '../sources/events.ts';
+import { EventTable } from '../../sources/events.ts';
 import {
   type Connection, type Filter, type Followed, type LockDetail, Refusal, Source, type Window, pause,
-} from '../sources/source.ts';
-import { Value } from '../sources/value.ts';
-import type { RunDetail, RunRow } from '../wire.ts';
+} from '../../sources/source.ts';
+import { Value } from '../../sources/value.ts';
+import type { RunDetail, RunRow } from '../../wire.ts';
 
 /** Silence that is skipped, where it is. */
 export const SILENCE_MS = 5_000;
 /** What is left of it, so that one sees that there was something. */
 const LEFT_MS = 400;
-/** Events of one request. */
+/** Events of one request: as many as have about so many characters, at most. */
 const BLOCK = 2_000;
+const FIRST_BLOCK = 200;
+const CHARACTERS = 4_000_000;
 /** Batches come at most this often. */
 const BATCH_MS = 40;
 const TICK_MS = 40;
@@ -154,7 +156,7 @@ export class ReplaySource extends Source {
         yield { end: { status, last_seq } };
         return;
       }
-      next = this.block(runId, block.seq(block.length - 1), signal);
+      next = this.block(runId, block.seq(block.length - 1), signal, fitting(block));
       next.catch(() => undefined); // it is awaited in the next round, if there is one
       for (let from = 0; from < block.length; ) {
         due = Math.max(due, block.at(from).ts - this.begin);
@@ -169,8 +171,8 @@ export class ReplaySource extends Source {
     }
   }
 
-  private async block(runId: string, after: number, signal: AbortSignal): Promise<EventTable> {
-    return (await this.inner.window(runId, {}, after + 1, BLOCK, signal)).events;
+  private async block(runId: string, after: number, signal: AbortSignal, limit = FIRST_BLOCK): Promise<EventTable> {
+    return (await this.inner.window(runId, {}, after + 1, limit, signal)).events;
   }
 
   /** Resolves once that time has come; false where nobody waits any more. */
@@ -210,6 +212,16 @@ export class ReplaySource extends Source {
   override rerun(): Promise<RunRow> {
     return refused();
   }
+}
+
+/** How many events the next request may bring, going by some of these. */
+function fitting(block: EventTable): number {
+  let [seen, characters] = [0, 1];
+  for (let row = 0; row < block.length; row += Math.ceil(block.length / 20)) {
+    characters += block.at(row).payload.length;
+    seen++;
+  }
+  return Math.max(20, Math.min(BLOCK, Math.floor((CHARACTERS * seen) / characters)));
 }
 
 function refused(): Promise<never> {

@@ -1,4 +1,4 @@
-"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[839],{1218(t,e,n){var a=n(6592),l=n(180),s=n(4309),i=n(9544);let o=`${i.d}
+"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[8],{50(t,e,n){var a=n(10),l=n(13),s=n(15),i=n(45);let o=`${i.d}
 .kl .kl-launch { display: flex; flex-direction: column; gap: 10px; }
 .kl .kl-launch-told:empty { display: none; }
 .kl .kl-launch-told { margin: 0; overflow-wrap: anywhere; }

@@ -1,6 +1,6 @@
 // The elements of the rows of a list that are near what is in sight, in order, one below the other.
 
-import { h, uniqueId } from './dom.ts';
+import { h, uniqueId } from '../dom.ts';
 import type { Heights } from './heights.ts';
 
 /** Elements kept for rows to come. */

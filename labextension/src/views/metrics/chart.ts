@@ -1,8 +1,8 @@
 // One line over step or time, as SVG: its colours follow the theme by themselves.
 
-import { h, setText, svg } from './dom.ts';
-import type { Metric } from './store.ts';
-import { logTicks, rounded, short, ticks, timeLabel, timeTicks } from './ticks.ts';
+import { h, setText, svg } from '../dom.ts';
+import type { Metric } from '../store.ts';
+import { logTicks, rounded, short, ticks, timeLabel, timeTicks } from '../ticks.ts';
 
 const HEIGHT = 132;
 const LEFT = 46;

@@ -2,10 +2,10 @@
 // normal flow of one layer, in order, so that selecting text goes from row to row; the layer
 // is moved to where they belong. Rows may have heights of their own, known once they were drawn.
 
-import { coalesced, h } from './dom.ts';
+import { coalesced, h } from '../dom.ts';
 import { Heights, type Place } from './heights.ts';
-import { RowPool } from './rowpool.ts';
-import { Value } from '../sources/value.ts';
+import { RowPool } from './rows.ts';
+import { Value } from '../../sources/value.ts';
 
 /** Chromium draws nothing below 33.5 million pixels, Firefox below 17.8. */
 const TALLEST = 15_000_000;
@@ -201,7 +201,8 @@ export class VirtualList {
     top = Math.max(0, Math.min(most, top));
     this.shift = at - top;
     this.anchor = this.heights.at(top, total);
-    this.following.set(at >= real - 2 && top >= most - 2);
+    // rows near the end may turn out to be taller than was thought: the end of the scroll bar is the end
+    this.following.set(at >= real - 2 && top >= most - inside);
     this.settle();
     this.ask();
   }

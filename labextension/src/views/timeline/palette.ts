@@ -1,7 +1,7 @@
 // Colours of the theme for what is drawn on a canvas. They are read from the style sheet, and again
 // when the theme has changed.
 
-import { h } from './dom.ts';
+import { h } from '../dom.ts';
 
 export class Palette {
   private colours = new Map<string, string>();

@@ -1,11 +1,11 @@
 // Copying from a list of which only what is in sight exists: the text between the ends of the
 // selection is taken from the model, however far apart they are.
 
-import type { Event } from '../sources/events.ts';
-import { copy } from './host.ts';
-import type { ListModel } from './listmodel.ts';
-import { selectionIn } from './rowpool.ts';
-import type { VirtualList } from './virtuallist.ts';
+import type { Event } from '../../sources/events.ts';
+import { copy } from '../host.ts';
+import type { ListModel } from './model.ts';
+import { selectionIn } from './rows.ts';
+import type { VirtualList } from './virtual.ts';
 
 /** More than this is for the download. */
 export const MOST_COPIED = 20_000_000;
@@ -72,7 +72,7 @@ export function copySelection(
   later: (work: Promise<boolean>) => void,
   signal: AbortSignal,
 ): void {
-  const found = selectedRows(list);
+  const found = (event.target as Element).closest('input, textarea') ? null : selectedRows(list);
   if (!found) return;
   event.preventDefault();
   const { from, to, head, tail } = found;

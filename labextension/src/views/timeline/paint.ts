@@ -1,9 +1,9 @@
 // Drawing of a timeline on a canvas: which colours and texts stand where. No events, no state of its own.
 
-import { duration } from './format.ts';
+import { duration } from '../format.ts';
 import { type Palette, sharp } from './palette.ts';
-import { timeLabel, timeTicks } from './ticks.ts';
-import type { Item, Lane, Layout, Wait } from './timelinelayout.ts';
+import { timeLabel, timeTicks } from '../ticks.ts';
+import type { Item, Lane, Layout, Wait } from './layout.ts';
 
 export const AXIS = 24;
 export const HEAD = 18;
@@ -246,7 +246,7 @@ function label(
 }
 
 function fitted(context: CanvasRenderingContext2D, words: string, room: number): string {
-  if (words.length * 4 < room || context.measureText(words).width <= room) return words;
+  if (words.length * 10 < room || context.measureText(words).width <= room) return words;
   let keep = Math.floor((words.length * room) / context.measureText(words).width);
   while (keep > 0 && context.measureText(`${words.slice(0, keep)}…`).width > room) keep--;
   return keep > 1 ? `${words.slice(0, keep)}…` : '';

@@ -1,14 +1,14 @@
 // Finding text in a list: every match is counted and can be gone to where it stands, with what is
 // around it; or only the matches are shown. The gateway looks, so nothing has to be here.
 
-import type { Source } from '../sources/source.ts';
-import { aborted } from '../sources/transport.ts';
-import { Value } from '../sources/value.ts';
-import { button, searchField, toggle } from './controls.ts';
-import { h, setText } from './dom.ts';
-import { count } from './format.ts';
-import { ListModel, type Tail } from './listmodel.ts';
-import type { VirtualList } from './virtuallist.ts';
+import type { Source } from '../../sources/source.ts';
+import { aborted } from '../../sources/transport.ts';
+import { Value } from '../../sources/value.ts';
+import { button, searchField, toggle } from '../controls.ts';
+import { h, setText } from '../dom.ts';
+import { count } from '../format.ts';
+import { ListModel, type Tail } from '../list/model.ts';
+import type { VirtualList } from '../list/virtual.ts';
 
 export class Finder {
   /** What is looked for; empty for nothing. */
@@ -37,9 +37,11 @@ export class Finder {
     const previous = button('↑', () => void this.go(-1), signal, 'Previous match');
     const next = button('↓', () => void this.go(1), signal, 'Next match');
     const only = toggle('Only matches', this.only, signal);
-    const group = h('span', { class: 'kl-tool-group', hidden: true }, previous, next, this.told, only);
-    this.element = h('span', { class: 'kl-tool-group kl-finder' }, this.input, group);
-    this.text.watch((text) => (group.hidden = text === ''), signal);
+    this.element = h('span', { class: 'kl-tool-group kl-finder' }, this.input, h('span', { class: 'kl-tool-group' }, previous, next, only, this.told));
+    // they are always there: nothing moves away under a pointer when somebody begins to type
+    this.text.watch((text) => {
+      for (const one of [previous, next, only]) one.disabled = text === '';
+    }, signal);
     this.input.addEventListener('keydown', (event) => {
       if (event.key === 'Enter') void this.go(event.shiftKey ? -1 : 1);
     }, { signal });

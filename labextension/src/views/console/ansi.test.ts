@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Event } from '../sources/events.ts';
+import type { Event } from '../../sources/events.ts';
 import { lines, plainText, styled } from './ansi.ts';
 import { drawLine, said, textOf } from './lines.ts';
 

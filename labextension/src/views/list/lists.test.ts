@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Scripted, arrowOf, reply } from '../sources/_testing.ts';
-import { type Event, EventTable } from '../sources/events.ts';
-import { Source } from '../sources/source.ts';
-import type { Reply, Request } from '../sources/transport.ts';
-import { Unreachable } from '../sources/transport.ts';
+import { Scripted, arrowOf, reply } from '../../sources/_testing.ts';
+import { type Event, EventTable } from '../../sources/events.ts';
+import { Source } from '../../sources/source.ts';
+import type { Reply, Request } from '../../sources/transport.ts';
+import { Unreachable } from '../../sources/transport.ts';
 import { Heights } from './heights.ts';
-import { ListModel, PAGE, type Tail, VirtualList, matcher } from './lists.ts';
+import { ListModel, PAGE, type Tail, VirtualList, matcher } from '../lists.ts';
 
 /** A run on the gateway's side: what `/window` answers of the events it has. */
 class Gateway {

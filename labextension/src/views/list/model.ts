@@ -2,10 +2,10 @@
 // somebody looks at them; what comes live is appended. Both count the same thing: `total` is how
 // many events up to `lastSeq` fit, so an event is counted once, wherever it was heard of first.
 
-import type { Event, EventTable } from '../sources/events.ts';
-import { type Filter, type Source, type Window, pause } from '../sources/source.ts';
-import { Unreachable, aborted } from '../sources/transport.ts';
-import { Value } from '../sources/value.ts';
+import type { Event, EventTable } from '../../sources/events.ts';
+import { type Filter, type Source, type Window, pause } from '../../sources/source.ts';
+import { Unreachable, aborted } from '../../sources/transport.ts';
+import { Value } from '../../sources/value.ts';
 
 /** Rows of one request. */
 export const PAGE = 200;

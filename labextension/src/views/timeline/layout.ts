@@ -1,7 +1,7 @@
 // Where the spans of a run stand: a lane for each agent, rows in it for what is nested or at the
 // same time. A span keeps its row once it has one, so nothing jumps while a run goes on.
 
-import type { Attempt, RunState, Span } from './store.ts';
+import type { Attempt, RunState, Span } from '../store.ts';
 
 /** A queue that was shorter than this is none. */
 const NOTICED_MS = 250;
