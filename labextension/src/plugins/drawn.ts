@@ -69,10 +69,12 @@ export async function drawRuns(
   mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query }, signal, host);
 }
 
-export async function drawInbox(element: HTMLElement, source: Source, signal: AbortSignal, host: IHost): Promise<void> {
+export async function drawInbox(
+  element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, options: { everyMs?: () => number } = {},
+): Promise<void> {
   const { mountInbox, INBOX_CSS } = await import('../views/inbox.ts');
   if (signal.aborted) return;
-  mountInbox(page(element, INBOX_CSS, signal, 'inbox'), source, signal, host);
+  mountInbox(page(element, INBOX_CSS, signal, 'inbox'), source, signal, host, options);
 }
 
 /** A page of the gateway's own, in a frame. */
