@@ -49,7 +49,13 @@ def running(command: list[str], ready: Callable[[subprocess.Popen[str]], str]) -
     """A process until the block ends; `ready` gives its address once it answers. What it wrote is shown on failure."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, env={**os.environ}
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+            env={**os.environ},
         )
         try:
             yield ready(process)
