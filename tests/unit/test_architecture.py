@@ -118,9 +118,10 @@ ROWS = [
     ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
     ["dashboard.access"],
     ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub"],
+    ["dashboard.report"],
     ["dashboard.views.base"],
     ["dashboard.widgets"],
-    ["dashboard.views.confirm", "dashboard.views.charts", "dashboard.views.sheet"],
+    ["dashboard.views.confirm", "dashboard.views.charts", "dashboard.views.compare", "dashboard.views.sheet"],
     [
         "dashboard.views.sql",
         "dashboard.views.sources",
