@@ -148,7 +148,7 @@ class ProcessCatalogue:
     def flows(self, search: str | None = None) -> list[FlowInfo]:
         """All flows, by name."""
         words = (search or "").casefold().split()
-        found = [_info(flow) for flow in registered().values()]
+        found = [_info(flow) for flow in self._flows().values()]
         return [flow for flow in found if all(word in repr(flow).casefold() for word in words)]
 
     def get(self, name: str) -> FlowInfo:
@@ -181,8 +181,13 @@ class ProcessCatalogue:
         flow = self._find(name)
         return launch(flow, _checked(flow, inputs, entered), origin, batches=batches)
 
+    def _flows(self) -> dict[str, Flow]:
+        """Those of the modules asked for win over others of their names."""
+        asked = {flow.name: flow for module in self._kept for flow in vars(module).values() if isinstance(flow, Flow)}
+        return dict(sorted({**registered(), **asked}.items()))
+
     def _find(self, name: str) -> Flow:
-        known = registered()
+        known = self._flows()
         if name not in known:
             raise FlowNotFound(f"there is no flow {name!r}; there are: {', '.join(known) or 'none'}")
         return known[name]

@@ -17,7 +17,7 @@ class Address(BaseModel):
     zip: Annotated[str, Field(pattern=r"^\d{5}$", description="Five digits")] = "12345"
 
 
-@kl.flow(summary="Order something")
+@kl.flow(name="page_order", summary="Order something")
 def order(
     what: Annotated[str, Field(description="As on the label", examples=["apples"], min_length=3)],
     to: Address | None = None,
@@ -53,7 +53,7 @@ class Range(BaseModel):
         return self
 
 
-@kl.flow(summary="Count from here to there")
+@kl.flow(name="page_counted", summary="Count from here to there")
 def counted(inputs: Range) -> int:
     return inputs.end - inputs.start
 
@@ -74,14 +74,14 @@ FORM = forms.Model(
 )
 
 
-@kl.flow(form=FORM, summary="Book a trip")
+@kl.flow(name="page_trip", form=FORM, summary="Book a trip")
 async def trip(inputs: dict, *, tracer: kl.Tracer) -> dict:  # type: ignore[type-arg]
     async with tracer.fs() as fs:
         files = {info["path"]: info["size"] for info in await fs.ls("in")}
     return {"who": inputs["who"], "nights": inputs["nights"], "files": files}
 
 
-@kl.flow(summary="Ask somebody")
+@kl.flow(name="page_review", summary="Ask somebody")
 async def review(title: str, *, tracer: kl.Tracer) -> dict:  # type: ignore[type-arg]
     form = forms.Model(
         forms.Select("verdict", ["accept", "reject"], label="Verdict", required=True),

@@ -29,7 +29,7 @@ def launched(page: Any) -> kl.Run:
 
 
 def test_a_form_launches_its_flow_with_its_files_once(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = open_page(pages.of("form", flow="trip"))
+    page = open_page(pages.of("form", flow="page_trip"))
     page.allowed.append("status of 422")
     page.get_by_label("Who").fill("Ada")
     page.get_by_label("Photos").set_input_files([{"name": "a.png", "mimeType": "image/png", "buffer": b"x" * 700_000}])
@@ -38,7 +38,7 @@ def test_a_form_launches_its_flow_with_its_files_once(open_page: Callable[..., A
     run = launched(page)
     page.get_by_text(f"Launched: run {run.id}").wait_for()
     assert run.result(60) == {"who": "Ada", "nights": 2, "files": {"in/a.png": 700_000}}
-    assert len(kl.runs().filter(flow="trip").collect()) == 1
+    assert len(kl.runs().filter(flow="page_trip").collect()) == 1
 
     # the same again is another run, with the file sent anew
     page.get_by_label("Who").fill("Bea")
@@ -48,7 +48,7 @@ def test_a_form_launches_its_flow_with_its_files_once(open_page: Callable[..., A
 
 
 def test_an_inbox_answers_a_flow_with_a_secret_a_file_and_a_word(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = open_page(pages.of("form", flow="review"))
+    page = open_page(pages.of("form", flow="page_review"))
     page.get_by_label("Title").fill("Bees")
     page.get_by_role("button", name="Launch").click()
     run = launched(page)

@@ -57,7 +57,7 @@ def test_a_flow_is_launched_and_its_run_is_followed(look: Person) -> None:
 
 
 def test_what_waits_is_counted_until_it_waits_no_more(look: Person) -> None:
-    page = look("?page=flows&chosen=review", who="ada")
+    page = look("?page=flows&chosen=page_review", who="ada")
     page.get_by_label("Title").fill("Bees")
     page.get_by_role("button", name="Launch").click()
     inbox = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Inbox")

@@ -47,14 +47,14 @@ def opened(open_page: Callable[..., Any], pages: Pages, flow: str, **options: An
 
 
 def test_an_untouched_form_launches_what_python_would(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "order")
+    page = opened(open_page, pages, "page_order")
     page.get_by_label("What").fill("pears")
     eventually(lambda: values(page).get("what") == "pears")
     assert order.inputs.from_form(values(page)).wire == order.validate(what="pears").wire
 
 
 def test_every_element_is_filled_in_by_its_label(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "order")
+    page = opened(open_page, pages, "page_order")
     page.get_by_label("What").fill("pears")
     page.get_by_role("switch", name="To").check()
     page.get_by_label("Street").fill("Elm")
@@ -89,7 +89,7 @@ def test_every_element_is_filled_in_by_its_label(open_page: Callable[..., Any], 
 
 
 def test_messages_stand_under_their_fields_as_one_types(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "order")
+    page = opened(open_page, pages, "page_order")
     page.allowed.append(REFUSED)
     count = page.get_by_label("Count")
     count.fill("11")
@@ -113,7 +113,7 @@ def test_messages_stand_under_their_fields_as_one_types(open_page: Callable[...,
 
 
 def test_what_only_the_server_knows_is_told_before_the_launch(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "counted")
+    page = opened(open_page, pages, "page_counted")
     page.allowed.append(REFUSED)
     page.get_by_label("Start").fill("20")
     alert = page.get_by_role("alert")
@@ -123,7 +123,7 @@ def test_what_only_the_server_knows_is_told_before_the_launch(open_page: Callabl
 
 
 def test_a_message_never_takes_a_click_from_under_the_mouse(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "counted")
+    page = opened(open_page, pages, "page_counted")
     page.allowed.append(REFUSED)
     before = page.get_by_role("button", name="Launch").bounding_box()
     page.get_by_label("End").fill("1.5")
@@ -135,7 +135,7 @@ def test_a_message_never_takes_a_click_from_under_the_mouse(open_page: Callable[
 def test_a_launch_without_a_cluster_says_why_and_keeps_what_was_entered(
     open_page: Callable[..., Any], pages: Pages
 ) -> None:
-    page = opened(open_page, pages, "counted")
+    page = opened(open_page, pages, "page_counted")
     page.allowed.append("status of 503")
     page.get_by_label("End").fill("7")
     page.get_by_label("End").press("Enter")
@@ -147,7 +147,7 @@ def test_a_launch_without_a_cluster_says_why_and_keeps_what_was_entered(
 
 
 def test_texts_of_a_form_are_untrusted(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "trip")
+    page = opened(open_page, pages, "page_trip")
     page.get_by_role("heading", name="A trip").wait_for()
     page.get_by_text("Prices are net").wait_for()
     assert page.evaluate("globalThis.hit") is None
@@ -155,7 +155,7 @@ def test_texts_of_a_form_are_untrusted(open_page: Callable[..., Any], pages: Pag
 
 
 def test_values_follow_the_trait_and_the_other_way_round(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "counted")
+    page = opened(open_page, pages, "page_counted")
     page.evaluate("globalThis.model.set('values', {start: '3', end: '9'})")
     assert page.get_by_label("Start").input_value() == "3"
     page.get_by_label("End").fill("8")
@@ -172,7 +172,7 @@ def batch_of(value: str) -> tuple[str, dict[str, str]]:
 
 
 def test_files_arrive_whole_in_the_background(open_page: Callable[..., Any], pages: Pages, root: Path) -> None:
-    page = opened(open_page, pages, "trip")
+    page = opened(open_page, pages, "page_trip")
     page.allowed.append(REFUSED)
     content = bytes(range(256)) * 20_000
     page.get_by_label("Photos").set_input_files(
@@ -196,7 +196,7 @@ def test_files_arrive_whole_in_the_background(open_page: Callable[..., Any], pag
 
 
 def test_an_upload_goes_on_where_the_connection_broke(open_page: Callable[..., Any], pages: Pages, root: Path) -> None:
-    page = opened(open_page, pages, "trip")
+    page = opened(open_page, pages, "page_trip")
     page.allowed += ["net::ERR", REFUSED]
     sent = []
 
@@ -218,7 +218,7 @@ def test_an_upload_goes_on_where_the_connection_broke(open_page: Callable[..., A
 
 
 def test_sending_waits_for_files_and_can_be_stopped(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "trip")
+    page = opened(open_page, pages, "page_trip")
     page.allowed += [REFUSED, "status of 503"]
     held: list[Any] = []
     page.route("**/files/chunk", lambda route: held.extend([route]))  # none is answered
@@ -237,7 +237,7 @@ def test_sending_waits_for_files_and_can_be_stopped(open_page: Callable[..., Any
 
 
 def test_files_are_dropped_and_those_of_another_kind_left_out(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "trip")
+    page = opened(open_page, pages, "page_trip")
     page.allowed.append(REFUSED)
     page.evaluate(
         """() => {
@@ -259,12 +259,12 @@ def test_files_are_dropped_and_those_of_another_kind_left_out(open_page: Callabl
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_fits_into_a_phone(open_page: Callable[..., Any], pages: Pages, theme: str) -> None:
-    page = opened(open_page, pages, "order", width=320, theme=theme)
+    page = opened(open_page, pages, "page_order", width=320, theme=theme)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_it_is_filled_in_and_sent_by_keyboard_alone(open_page: Callable[..., Any], pages: Pages) -> None:
-    page = opened(open_page, pages, "trip")
+    page = opened(open_page, pages, "page_trip")
     page.allowed += [REFUSED, "status of 503"]
     page.keyboard.press("Tab")  # the link
     page.keyboard.press("Tab")
