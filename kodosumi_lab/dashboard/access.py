@@ -11,6 +11,7 @@ import datetime
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -100,19 +101,33 @@ class Access:
         In whose name.
     answers
         Of the process.
+    still
+        Whether that user may still be here; asked each time.
     """
 
-    def __init__(self, app: Any, user: User, answers: Answers) -> None:
+    def __init__(self, app: Any, user: User, answers: Answers, still: Callable[[], bool] = lambda: True) -> None:
         self.gateway: Gateway = app.state.gateway
-        self.user, self.answers = user, answers
+        self.user, self.answers, self._still = user, answers, still
         self._transport = httpx.ASGITransport(As(app, user), raise_app_exceptions=False)
 
     def may(self, role: Role) -> bool:
         """Whether the user has this role, or a greater one."""
         return self.user.role >= role
 
+    def check(self) -> None:
+        """Refuse a session whose user's tokens were revoked, or give less than they did.
+
+        Raises
+        ------
+        Problem
+            Such a user has to sign in again.
+        """
+        if not self._still():
+            raise Problem(f"{self.user.name} is signed out: the token was revoked. Load the page to sign in again", 401)
+
     async def frame(self, question: Question) -> pl.DataFrame:
         """The frame of a question."""
+        self.check()
         return await asyncio.to_thread(self.answers.get, question, self.user)
 
     async def values(self, column: str) -> list[str]:
@@ -157,6 +172,7 @@ class Access:
         Problem
             The gateway refuses.
         """
+        self.check()
         given = {key: value for key, value in query.items() if value is not None}
         async with httpx.AsyncClient(transport=self._transport, base_url="http://gateway", timeout=_TIMEOUT_S) as ask:
             answer = await ask.request(method, f"/api/v1{path}", json=body, params=given, headers={REQUEST_HEADER: "1"})

@@ -31,8 +31,14 @@ def served() -> None:
     hub = here()
     tokens = TokenFile(hub.gateway.log.layout.state)
     sessions = Sessions(tokens, hub.gateway.log.layout.state)
-    user = _by_panel(hub.gateway, tokens) or sessions.known(pn.state.cookies.get(sessions.cookie, ""))
-    page = Board(hub, user, **looks()).page if user is not None else _SignIn(sessions, looks()["dark"]).page
+    user, by_token = _by_panel(hub.gateway, tokens), False
+    if user is None:
+        user, by_token = sessions.known(pn.state.cookies.get(sessions.cookie, "")), True
+    page = (
+        Board(hub, user, by_token=by_token, **looks()).page
+        if user is not None
+        else _SignIn(sessions, looks()["dark"]).page
+    )
     page.servable()
 
 

@@ -89,6 +89,8 @@ class Board:
         Where the browser finds the gateway, relative to the page; empty where there is none beside it.
     dark
         Whether the page begins dark.
+    by_token
+        Whether the user came with a token, and is out once it is revoked.
     narrow
         Whether it is as narrow as a phone, with the pages' names out of the way.
     own
@@ -101,13 +103,21 @@ class Board:
     """
 
     def __init__(
-        self, hub: Hub, user: User, *, api: str = "", dark: bool = False, narrow: bool = False, own: bool = True
+        self,
+        hub: Hub,
+        user: User,
+        *,
+        api: str = "",
+        by_token: bool = False,
+        dark: bool = False,
+        narrow: bool = False,
+        own: bool = True,
     ) -> None:
         self.hub, self.user = hub, user
         self.state = State()
         location = pn.state.location
         wrong = self.state.read(location.search if location is not None else "")
-        self.desk = Desk(self.state, hub.access(user), hub.pulse, api)
+        self.desk = Desk(self.state, hub.access(user, by_token=by_token), hub.pulse, api)
         self._views: dict[str, View] = {}
         self._wanted, self._showing = False, False
         self._nav = html(css=_NAV)
@@ -119,6 +129,7 @@ class Board:
         self._shell = Shell(
             query=self.state.query, dark=dark, narrow=narrow, keys=keys, own=own, width=0, height=0, margin=0
         )
+        self.desk.download = self._shell.download
         self.page: Any = pmui.Page(  # type: ignore[attr-defined] # it makes its names known at run time
             title="Kodosumi Lab",
             favicon="data:image/svg+xml," + quote(ICON),

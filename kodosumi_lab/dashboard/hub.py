@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from kodosumi_lab.api.gateway import Gateway
-from kodosumi_lab.api.identity import User
+from kodosumi_lab.api.identity import TokenFile, User
 from kodosumi_lab.dashboard.access import Access, Answers
 from kodosumi_lab.dashboard.pulse import Pulse
 
@@ -31,9 +31,12 @@ class Hub:
         self.answers = Answers(self.gateway)
         self.pulse = Pulse(self.gateway)
 
-    def access(self, user: User) -> Access:
-        """What a session of this user asks."""
-        return Access(self.app, user, self.answers)
+    def access(self, user: User, *, by_token: bool = False) -> Access:
+        """What a session of this user asks; one who came `by_token` is out once no token gives that role any more."""
+        if not by_token:
+            return Access(self.app, user, self.answers)
+        tokens = TokenFile(self.gateway.log.layout.state)
+        return Access(self.app, user, self.answers, lambda: (tokens.role_of(user.name) or 0) >= user.role)
 
 
 def here() -> Hub:

@@ -69,7 +69,9 @@ class Dashboard:
         if isinstance(user, User):
             query = scope.get("query_string", b"").split(b"&")
             kept = b"&".join(part for part in query if not part.lower().startswith(_SESSION_ID))
+            lasting = b"v=" in scope.get("query_string", b"") and "/static/" in scope["path"]
             scope = {**scope, "headers": self._headers(scope, user), "query_string": kept}
+            send = _kept_by_browsers(send) if lasting else send
         await self._app(scope, receive, send)
 
     def _headers(self, scope: Any, user: User) -> list[tuple[bytes, bytes]]:
@@ -100,7 +102,20 @@ class Dashboard:
         told = json.loads(signed)
         if self._hub is None:
             self._hub = Hub(self.carrier)
-        return Board(self._hub, User(told["name"], Role[told["role"]]), api="../", **looks()).page
+        by_token = self._hub.gateway.settings.gateway_identity == "tokens"
+        return Board(self._hub, User(told["name"], Role[told["role"]]), api="../", by_token=by_token, **looks()).page
+
+
+def _kept_by_browsers(send: Any) -> Any:
+    """Files whose address says their version need not be asked for again."""
+
+    async def noted(message: Any) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            held = [*message["headers"], (b"cache-control", b"private, max-age=31536000, immutable")]
+            message = {**message, "headers": held}
+        await send(message)
+
+    return noted
 
 
 def _looks(scope: Any) -> dict[str, str]:

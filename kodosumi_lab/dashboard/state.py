@@ -40,7 +40,7 @@ _FILTERS = ("status", "flow", "user", "tag", "search", "last", "since", "until")
 #: What each page makes use of.
 RELEVANT: Mapping[str, tuple[str, ...]] = {
     "flows": ("search", "chosen"),
-    "runs": (*_FILTERS, "sort", "parent"),
+    "runs": (*_FILTERS, "sort", "parent", "compare"),
     "run": ("run", "tab"),
     "inbox": (),
     "analytics": (*_FILTERS, "by", "tab", "sql"),
@@ -69,6 +69,8 @@ class State(param.Parameterized):
         When they started: one of :data:`LAST`, or from and until, which win over it.
     sort
         A column of :data:`kodosumi_lab.api.listing.SORTS`; a leading minus turns the order round.
+    compare
+        Ids of runs that are held against each other.
     by
         What the numbers are split by.
     sql
@@ -85,6 +87,7 @@ class State(param.Parameterized):
     tag = param.List([], item_type=str)
     search = param.String("")
     parent = param.String("")
+    compare = param.List([], item_type=str)
     last: Any = param.Selector(default="all", objects=list(LAST))
     since = param.ClassSelector(class_=datetime.datetime, default=None, allow_None=True)
     until = param.ClassSelector(class_=datetime.datetime, default=None, allow_None=True)

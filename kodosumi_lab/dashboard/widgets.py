@@ -67,6 +67,10 @@ class Shell(Widget):
     own = param.Boolean(True)
     cookie = param.String("")
 
+    def download(self, name: str, data: bytes, mime: str) -> None:
+        """Hand a file to the person."""
+        self.send({"t": "download", "name": name, "mime": mime, "buffers": [data]})
+
 
 class LogWidget(Widget):
     """A view of the log.

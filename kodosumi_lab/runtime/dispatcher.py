@@ -24,6 +24,7 @@ from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import ARTIFACT_BYTES, KIND_ID, dumps, run_date
 from kodosumi_lab.runtime.driving import Driver, Recorder, short
 from kodosumi_lab.runtime.jobs import Job, Queue, default_slots
+from kodosumi_lab.runtime.memory import spare
 from kodosumi_lab.runtime.pool import Pool, first_name
 from kodosumi_lab.runtime.recovery import Recovery
 
@@ -47,6 +48,7 @@ class DispatcherActor:
     """
 
     def __init__(self, namespace: str, home: dict[str, Any], settings: dict[str, Any]) -> None:
+        spare()
         self._settings = settings
         self._spooler = ray.get_actor("spooler", namespace)
         self._log = Recorder(self._spooler)

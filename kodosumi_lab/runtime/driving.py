@@ -21,6 +21,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from kodosumi_lab.events import KIND_ID, TERMINAL, dumps
 from kodosumi_lab.runtime import wire
 from kodosumi_lab.runtime.jobs import Job
+from kodosumi_lab.runtime.memory import LACKED
 from kodosumi_lab.runtime.pool import Pool, Slot
 
 __all__ = ["Driver", "Recorder", "outcome", "short"]
@@ -224,7 +225,7 @@ def _death(error: RayError) -> str:
     """Why a Runner's process ended, from what Ray says of it."""
     text = " ".join(str(error).split())
     if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory monitor" in text:
-        return "its Runner was killed because the node ran out of memory"
+        return LACKED
     if isinstance(error, ActorDiedError) and "node has died" in text:
         return "the node of its Runner died"
     detail = text.partition("Worker exit detail:")[2] or text

@@ -23,6 +23,7 @@ from kodosumi_lab.events import KIND_ID, dumps, loads
 from kodosumi_lab.forms import secret_fields
 from kodosumi_lab.runtime.driving import Driver, Recorder, outcome
 from kodosumi_lab.runtime.jobs import Job, Queue
+from kodosumi_lab.runtime.memory import LACKED, ended_by_monitor
 from kodosumi_lab.runtime.pool import Pool, Slot
 
 __all__ = ["Recovery"]
@@ -114,8 +115,9 @@ class Recovery:
                 return
             if state["status"] != "starting":
                 job.driving = True
-                # the node's memory monitor ends whom it likes, at times the Dispatcher before the flow
-                reason = "its Runner was gone when the Dispatcher came back; did the node run out of memory?"
+                reason = "its Runner was gone when the Dispatcher came back"
+                if await asyncio.to_thread(ended_by_monitor, state["runner"]):
+                    reason = LACKED
                 lost = outcome(*job.ending) if job.ending else outcome("lost", reason)
                 self._pool.spawn(self._driver.drive(job, lost))
                 return

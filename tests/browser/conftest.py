@@ -56,7 +56,7 @@ def open_page(chromium: Any, request: pytest.FixtureRequest, tmp_path: Path) -> 
     def opened(url: str, *, width: int = 1000, height: int = 800, **options: Any) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         page.wrong, page.allowed = [], []
         page.on("console", lambda said: page.wrong.append(_told(said)) if said.type == "error" else None)
         page.on("pageerror", lambda error: page.wrong.append(str(error)))

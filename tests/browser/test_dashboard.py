@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import polars as pl
 import pytest
 from apikit import serving
 from playwright.sync_api import expect
@@ -252,6 +255,56 @@ def test_a_run_is_shown_live_and_its_part_stands_in_the_address(look: Person, sh
     expect(page.get_by_role("tab", name=re.compile("Console"))).to_have_attribute("aria-selected", "true")
     page.get_by_role("link", name="All runs").click()
     becomes(page, page="runs")
+
+
+def test_a_run_is_handed_out_as_a_report_and_as_events(look: Person, showcase: Showcase) -> None:
+    page = look(f"?page=run&run={showcase.rich}")
+    expect(page.get_by_text("A heap keeps its smallest item first")).to_be_visible()
+    found = {}
+    for label in ("Report", "Parquet", "CSV", "JSON"):
+        page.get_by_role("button", name="Download", exact=True).click()
+        with page.expect_download() as download:
+            page.get_by_text(re.compile(rf"^(Report|Events) \(?.*{label}|^{label}")).first.click()
+        found[download.value.suggested_filename.rpartition(".")[2]] = Path(download.value.path()).read_bytes()
+    assert (
+        len(pl.read_parquet(found["parquet"])) == len(pl.read_csv(found["csv"])) == len(json.loads(found["json"])) > 200
+    )
+    assert b"What is a heap?" in found["html"]
+    assert b"<script" not in found["html"]
+
+
+def test_runs_are_compared_and_the_comparison_has_an_address(look: Person, showcase: Showcase) -> None:
+    page = look("?page=runs&flow=primes&status=finished")
+    boxes = page.get_by_role("row").get_by_role("checkbox")
+    expect(boxes.nth(2)).to_be_visible()
+    boxes.nth(1).check()
+    boxes.nth(2).check()
+    expect(page.get_by_role("button", name="Rerun 2")).to_be_visible()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="2 runs compared")).to_be_visible()
+    expect(page.get_by_role("region", name="results compared")).to_be_visible()
+    again = look(page.url.partition("/dashboard/")[2])
+    expect(again.get_by_role("region", name="results compared")).to_be_visible()
+    again.get_by_role("link", name="Back to the list").click()
+    expect(again.get_by_role("heading", name="2 runs compared")).not_to_be_visible()
+    page.get_by_role("button", name="Rerun 2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Start").click()
+    expect(page.get_by_text("no Ray cluster writes the log").last).to_be_visible()
+
+
+def test_whose_token_is_revoked_is_out(look: Person, served: Served) -> None:
+    from kodosumi_lab.api.identity import Role, TokenFile
+
+    tokens = TokenFile(served.root / "state")
+    served.tokens["eve"] = tokens.add("eve", Role.OPERATOR)
+    page = look("?page=analytics", who="eve")
+    expect(page.locator(".tile").first).to_be_visible()
+    page.allowed = ["401"]
+    tokens.revoke("eve")
+    nav(page, "Flows").click()
+    expect(page.get_by_text("eve is signed out")).to_be_visible()
+    page.reload()
+    expect(page).to_have_title("Sign in · Kodosumi Lab")
 
 
 def test_the_inbox_has_what_waits_with_its_form(look: Person) -> None:

@@ -22,7 +22,7 @@ times = st.none() | st.datetimes(
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "run": st.uuids().map(str), "tab": st.just("console"), "chosen": st.text("abc/.", max_size=9),
     "status": st.lists(st.sampled_from(STATUSES), unique=True), "flow": words, "user": words, "tag": words,
-    "search": st.text(st.characters(codec="utf-8"), max_size=30), "parent": st.uuids().map(str),
+    "search": st.text(st.characters(codec="utf-8"), max_size=30), "parent": st.uuids().map(str), "compare": st.lists(st.uuids().map(str), max_size=3),
     "last": st.sampled_from(list(LAST)), "since": times, "until": times,
     "sort": st.sampled_from(State.param["sort"].objects), "by": st.sampled_from(SPLITS), "sql": st.text(max_size=40),
 }  # fmt: skip

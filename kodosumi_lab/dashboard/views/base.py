@@ -26,10 +26,13 @@ class Desk:
         What is looked at; what can be asked; the look at the log.
     api
         Where the browser finds the gateway, relative to the page; empty where there is none beside it.
+    download
+        Hands a file to the person: its name, its bytes, and their media type.
     """
 
     def __init__(self, state: State, access: Access, pulse: Pulse, api: str) -> None:
         self.state, self.access, self.pulse, self.api = state, access, pulse, api
+        self.download: Callable[[str, bytes, str], None] = lambda *_: None
         self.doc = pn.state.curdoc
 
     def tell(self, text: str, kind: str = "success") -> None:

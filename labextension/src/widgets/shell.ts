@@ -1,5 +1,6 @@
 // The dashboard's page in the browser: what its address, title and theme are follows from the model's, and back.
 
+import { download } from '../views/host.ts';
 import { mountShell, SHELL_CSS } from '../views/shell.ts';
 import { root } from '../views/theme.ts';
 import type { Model, RenderProps } from './_widget.ts';
@@ -29,6 +30,7 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
     signal.addEventListener('abort', () => model.off(`change:${name}`, show), { once: true });
   };
   const title = (): void => shell.title(model.get('title') as string, model.get('waiting') as number);
+  takeFiles(model, signal);
   follow('query', () => shell.show(model.get('query') as string));
   follow('title', title);
   follow('waiting', title);
@@ -41,6 +43,16 @@ function signedIn(cookie: string): void {
   if (!cookie) return;
   document.cookie = cookie + (location.protocol === 'https:' ? '; secure' : '');
   location.reload();
+}
+
+/** A file that the server has made. */
+function takeFiles(model: Model, signal: AbortSignal): void {
+  const take = (raw: unknown): void => {
+    const told = (raw instanceof Map ? Object.fromEntries(raw) : raw) as { t?: string; name: string; mime: string; buffers: BlobPart[] };
+    if (told.t === 'download') download(told.name, new Blob(told.buffers, { type: told.mime }));
+  };
+  model.on('msg:custom', take);
+  signal.addEventListener('abort', () => model.off('msg:custom', take), { once: true });
 }
 
 export default {
