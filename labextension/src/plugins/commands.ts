@@ -54,11 +54,21 @@ export const commands: JupyterFrontEndPlugin<void> = {
       });
     };
 
-    aboutRun(Commands.cancelRun, { label: trans.__('Cancel Run'), caption: trans.__('End a run; its events stay in the log'), icon: stopIcon }, async (runId) => {
+    /** Whether it has not ended, as far as that is known: of very many open runs only the newest are. */
+    const mayBeOpen = (runId: string | undefined): boolean => {
+      const now = feed.now.get();
+      return now === null || now.total > now.runs.length || now.runs.some((row) => row.run_id === runId);
+    };
+    const cancelling = {
+      label: trans.__('Cancel Run'), caption: trans.__('End a run; its events stay in the log'), icon: stopIcon,
+      isEnabled: (args: Args) => link.live && runOf(args) !== undefined && mayBeOpen(runOf(args)),
+    };
+    aboutRun(Commands.cancelRun, cancelling, async (runId) => {
       const { flow } = await source.run(runId);
       const asked = await showDialog({
         title: trans.__('Cancel this run?'),
         body: trans.__('%1, run %2. Its events stay in the log.', flow, runId),
+        defaultButton: 0,
         buttons: [Dialog.cancelButton({ label: trans.__('Keep Running') }), Dialog.warnButton({ label: trans.__('Cancel Run') })],
       });
       if (!asked.button.accept) return;
@@ -129,6 +139,7 @@ export const commands: JupyterFrontEndPlugin<void> = {
     const changed = (): void => app.commands.notifyCommandChanged();
     app.shell.currentChanged?.connect(changed);
     link.state.watch(changed, new AbortController().signal);
+    feed.now.watch(() => app.commands.notifyCommandChanged(Commands.cancelRun), new AbortController().signal);
     const listed = [Commands.cancelRun, Commands.rerun, Commands.rerunChanged, Commands.watchRun, Commands.copyRunId, Commands.insertCode];
     for (const command of [...listed, Commands.refresh, Commands.connect]) palette?.addItem({ command, category: CATEGORY });
     menus(app);
