@@ -1,5 +1,7 @@
-// What the official builder does not know by itself: our sources are TypeScript.
+// What the official builder does not know by itself.
 module.exports = {
+  // The usual ids hash where the sources lie: they would differ from one machine's folder to another's.
+  optimization: { moduleIds: 'natural', chunkIds: 'natural' },
   module: {
     rules: [
       {

@@ -231,6 +231,18 @@ def test_tab_completes_commands_options_flows_inputs_choices_and_runs(kernel: Ke
     assert not any("word=" in found for found in kernel.complete("%%kodosumi launch shout\nwo"))
 
 
+def test_tab_knows_registered_flows_and_imports_none_of_them(kernel: Kernel) -> None:
+    kernel.ok("kl.register('kitchen')")
+    try:
+        assert kernel.complete("%kodosumi launch hel") == ["%kodosumi launch hello"]
+        assert kernel.complete("%kodosumi launch hello ") == [
+            f"%kodosumi launch hello {name}=" for name in ("name", "times")
+        ]
+        assert kernel.value("import sys\n'kitchen' in sys.modules") == "False"
+    finally:
+        kernel.ok("kl.unregister('kitchen')")
+
+
 # -- cells on the cluster -----------------------------------------------------------------
 
 

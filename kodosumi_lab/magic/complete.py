@@ -13,7 +13,6 @@ from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from kodosumi_lab.errors import KodosumiLabError
 from kodosumi_lab.flow import Flow
 from kodosumi_lab.magic.parser import COMMANDS, NAMES, Command
 from kodosumi_lab.runtime.run import Run
@@ -80,7 +79,7 @@ def completions(shell: Any, text: str, *, cell: bool) -> tuple[str, list[_Offer]
         return fragment, []
     try:
         return _Completion(shell, command, words[1:]).of(fragment)
-    except (KodosumiLabError, OSError, ValueError, LookupError):  # nobody looks at errors while typing
+    except Exception:  # noqa: BLE001 - edge of the completer: nobody looks at errors while typing
         return fragment, []
 
 
@@ -145,7 +144,7 @@ class _Completion:
         from kodosumi_lab.runtime.register import Register
 
         seen = set()
-        for row in Register().rows():
+        for row in Register().rows(read=False):
             name = row["name"]
             if name is not None and name not in seen:
                 seen.add(name)
@@ -154,10 +153,17 @@ class _Completion:
             if isinstance(value, Flow) and name not in seen and not name.startswith("_"):
                 yield name, "flow"
 
-    def _elements(self, flow: str) -> list[dict[str, Any]]:
-        from kodosumi_lab.magic.commands import flow_named
+    def _elements(self, name: str) -> list[dict[str, Any]]:
+        """Fields of a flow, without importing a module or asking a service while somebody types."""
+        from kodosumi_lab.flow import registered
+        from kodosumi_lab.runtime.register import Register, chosen
 
-        return list(_fields(flow_named(self._shell, flow.strip("\"'")).elements))
+        name = name.strip("\"'")
+        here = self._shell.user_ns.get(name)
+        here = here if isinstance(here, Flow) else registered().get(name)
+        if here is not None:
+            return list(_fields(here.elements))
+        return list(_of_schema(chosen(Register().rows(read=False), name).get("inputs") or {}))
 
     def _inputs(self, flow: str) -> Iterator[_Offer]:
         given = {word.partition("=")[0] for word in self._words if "=" in word}
@@ -223,3 +229,11 @@ def _fields(elements: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if element.get("name") and element.get("type") not in ("errors", "submit", "cancel", "action"):
             yield element
         yield from _fields(element.get("elements") or [])
+
+
+def _of_schema(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same from the JSON schema that the register keeps of a flow's inputs."""
+    for name, about in schema.get("properties", {}).items():
+        kind = str(about.get("type", "value"))
+        options = [{"name": str(value)} for value in about.get("enum", [])]
+        yield {"name": name, "type": kind, "option": options, "required": name in schema.get("required", [])}

@@ -119,7 +119,7 @@ def down(*, timeout_s: float = 60.0) -> bool:
 
 
 def _serve(log_dir: Path, num_cpus: int | None) -> None:
-    from kodosumi_lab.runtime import cluster
+    from kodosumi_lab.runtime import cluster, quick
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,6 +127,7 @@ def _serve(log_dir: Path, num_cpus: int | None) -> None:
     options = {} if num_cpus is None else {"num_cpus": num_cpus}
     joined = cluster._start_embedded(**options)
     held = cluster.connect(log_dir=log_dir)
+    quick.complete()
     data = {
         "pid": os.getpid(),
         "created": psutil.Process().create_time(),

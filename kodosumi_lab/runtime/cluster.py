@@ -293,7 +293,7 @@ def _start_embedded(**options: Any) -> dict[str, Any]:
     # Ray gives its node 30 s to start, which two busy cores were seen to exceed: once more, then.
     for last in (False, True):
         try:
-            with _quiet(), quick.starting_ray({_LOOPBACK: os.environ.get(_LOOPBACK, "0")}):
+            with _quiet(), quick.lean(), quick.starting_ray({_LOOPBACK: os.environ.get(_LOOPBACK, "0")}):
                 ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
             return {"address": _gcs_address()}
         except Exception as error:
@@ -328,6 +328,7 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
 
     from kodosumi_lab.runtime.dispatcher import DispatcherActor
     from kodosumi_lab.runtime.files import Limits
+    from kodosumi_lab.runtime.pool import first_name, make
     from kodosumi_lab.runtime.spooler import SpoolerActor
 
     detached: dict[str, Any] = {
@@ -341,6 +342,10 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
         # both work on files of the head's disk
         "resources": {"node:__internal_head__": 0.0001},
     }
+    try:
+        fresh = ray.get_actor("dispatcher", home.namespace) is None
+    except ValueError:
+        fresh = True
     home.owner = hashlib.sha256(f"{_session()}{home.namespace}".encode()).hexdigest()[:12]
     try:
         spooler: Any = (
@@ -361,7 +366,9 @@ def _actors(home: Home, asked: Settings) -> tuple[Any, Any]:
             .options(name="dispatcher", **detached)
             .remote(home.namespace, home.to_dict(), limits)
         )
-        # both start at the same time; the Spooler is asked first, since its errors explain the other's
+        if fresh and asked.warm_runners:  # it would be started by the Dispatcher, once that has been
+            make(first_name(home.owner), home.namespace, spooler, home.to_dict(), get_if_exists=True)
+        # all start at the same time; the Spooler is asked first, since its errors explain the other's
         starting = dispatcher.ready.remote()
         ray.get(spooler.health.remote(), timeout=_ACTOR_TIMEOUT_S)
         ray.get(starting, timeout=_ACTOR_TIMEOUT_S)

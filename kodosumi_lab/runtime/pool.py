@@ -20,7 +20,7 @@ import ray
 
 from kodosumi_lab.runtime.runner import RunnerActor
 
-__all__ = ["Pool", "Slot"]
+__all__ = ["Pool", "Slot", "first_name", "make"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,23 @@ class Slot:
     runs: int = 0
     waited: bool = False
     idle_since: float = 0.0
+
+
+def make(name: str, namespace: str, spooler: Any, home: dict[str, Any], **options: Any) -> Any:
+    """A Runner's actor; `options` are Ray's."""
+    cls = ray.remote(RunnerActor).options(
+        name=name,
+        namespace=namespace,
+        lifetime="detached",
+        max_concurrency=64,
+        **{"num_cpus": 0, **options},
+    )
+    return cls.remote(name, spooler, home)
+
+
+def first_name(owner: str) -> str:
+    """Name of the Runner that is started together with the Dispatcher of a cluster, rather than after it."""
+    return f"runner-{owner}"
 
 
 class Pool:
@@ -69,14 +86,7 @@ class Pool:
 
     def _make(self, options: dict[str, Any] | None = None) -> Slot:
         name = f"runner-{secrets.token_hex(8)}"
-        cls = ray.remote(RunnerActor).options(
-            name=name,
-            namespace=self._namespace,
-            lifetime="detached",
-            max_concurrency=64,
-            **{"num_cpus": 0, **(options or {})},
-        )
-        return Slot(name, cls.remote(name, self._spooler, self._home))
+        return Slot(name, make(name, self._namespace, self._spooler, self._home, **(options or {})))
 
     async def _ready(self, slot: Slot) -> Slot:
         try:
@@ -142,10 +152,17 @@ class Pool:
                 self.idle.append(slot)
             raise
 
-    async def _start_spare(self) -> None:
+    def adopt(self, name: str) -> None:
+        """Take a Runner that somebody else has just started as one of the spare ones, if it is there."""
+        with contextlib.suppress(ValueError):
+            slot = Slot(name, ray.get_actor(name, self._namespace))
+            self._starting += 1
+            self.spawn(self._start_spare(slot))
+
+    async def _start_spare(self, made: Slot | None = None) -> None:
         slot: Slot | None = None
         try:
-            slot = await self._ready(self._make())
+            slot = await self._ready(made or self._make())
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits for this Runner must hear of it
             logger.warning("a warm Runner did not start: %s", error)
         finally:

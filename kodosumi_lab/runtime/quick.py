@@ -4,6 +4,11 @@
 :mod:`kodosumi_lab._lazy.rfc3987_syntax`), and a cluster on one machine starts six Python
 processes beside its workers. The stand-in is found first by this process, once it says so,
 and by the processes of a cluster that is started here; clusters of others are left alone.
+
+Three of those processes serve nobody in a cluster that this process starts for itself: the
+server of a dashboard that is off, whose start everything else waits for; the autoscaler of a cluster that
+cannot grow; and the monitor that brings workers' output to drivers, of whom the only one does not want it
+(a run's output is in its log). They are not started, or late, where other drivers may come.
 """
 
 from __future__ import annotations
@@ -14,11 +19,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["imports", "starting_ray"]
+__all__ = ["complete", "imports", "lean", "starting_ray"]
 
 _LAZY = str(Path(__file__).resolve().parents[1] / "_lazy")
 _NAME = "rfc3987_syntax"
+# Methods of Ray's node that each start one process; who does not know them starts everything.
+_SERVER, _OTHERS = "start_api_server", ("start_monitor", "start_log_monitor")
 
 
 def imports() -> None:
@@ -48,3 +56,34 @@ def starting_ray(environment: Mapping[str, str] | None = None) -> Iterator[None]
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def lean() -> Iterator[None]:
+    """While in the block, Ray starts its node in this process with what a run needs, and no more."""
+    from ray._private.node import Node
+
+    def without_server(node: Any, **_: Any) -> None:
+        node._webui_url = None
+
+    def nothing(_: Any) -> None:
+        pass
+
+    before = {name: getattr(Node, name) for name in (_SERVER, *_OTHERS) if hasattr(Node, name)}
+    for name in before:
+        setattr(Node, name, without_server if name == _SERVER else nothing)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
+
+
+def complete() -> None:
+    """Start what :func:`lean` has left out and other drivers of this process's cluster may miss."""
+    import ray
+
+    node: Any = ray._private.worker._global_node
+    for name in _OTHERS:
+        with contextlib.suppress(AttributeError, AssertionError):  # it runs already
+            getattr(node, name)()

@@ -219,11 +219,15 @@ class Register:
         entry = self.load()["sources"].get(row["source"])
         return dict(entry["place"]) if entry is not None else {"cwd": os.getcwd(), "sys_path": []}
 
-    def rows(self) -> list[_Row]:
-        """All rows of the catalogue: this process's flows, then those of the sources and of installed packages."""
+    def rows(self, *, read: bool = True) -> list[_Row]:
+        """All rows of the catalogue: this process's flows, then those of the sources and of installed packages.
+
+        With `read`, packages that were never read are; that takes its time.
+        """
         data = self.load()
         found = [row for name, entry in sorted(data["sources"].items()) for row in _rows(name, entry)]
-        found += self.installed()
+        if read or sys.prefix in data["installed"]:
+            found += self.installed()
         known = {row["entrypoint"] for row in found if row["entrypoint"]}
         here = [_row_here(flow) for flow in registered().values()]
         return [row for row in here if row["entrypoint"] not in known] + found

@@ -20,7 +20,7 @@ import polars as pl
 
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import run_date
-from kodosumi_lab.runtime import ownership, sealing
+from kodosumi_lab.runtime import compaction, ownership, sealing
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.layout import Layout, parse_segment
 from kodosumi_lab.runtime.query import EventLog
@@ -130,7 +130,7 @@ def compact(log: EventLog) -> int:
     """
     claim = ownership.claim(log.layout, "compaction", timeout_s=5.0)
     try:
-        return sum(sealing.compact(log.layout, day.date.isoformat(), Disk()) for day in days(log) if day.closed)
+        return sum(compaction.compact(log.layout, day.date.isoformat(), Disk()) for day in days(log) if day.closed)
     finally:
         claim.close(remove=True)
 

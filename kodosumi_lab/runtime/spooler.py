@@ -60,8 +60,10 @@ class SpoolerActor:
     ) -> None:
         from kodosumi_lab.runtime.desk import Desk
         from kodosumi_lab.runtime.files import Limits
+        from kodosumi_lab.runtime.memory import spare
         from kodosumi_lab.runtime.spooling import Spooling
 
+        spare()
         said = files or {}
         self._desk = Desk(log_dir, Limits(**said.get("limits", {})), owner=owner, direct=said.get("direct", True))
         # threads of their own: a slow upload must not stand before the payloads of events

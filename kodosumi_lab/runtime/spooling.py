@@ -23,12 +23,13 @@ from typing import Any
 
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import run_date
-from kodosumi_lab.runtime import ownership, sealing
+from kodosumi_lab.runtime import compaction, ownership
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.layout import Layout, parse_segment
 from kodosumi_lab.runtime.lifecycle import RunState
 from kodosumi_lab.runtime.link import LinkServer
 from kodosumi_lab.runtime.log import Ack, Batch, LogWriter
+from kodosumi_lab.runtime.tombstones import Tombstones
 
 __all__ = ["Spooling"]
 
@@ -42,6 +43,8 @@ Answers = list[tuple[asyncio.Future[Ack], Ack]]
 # After a failed write: often enough that a freed disk is used at once, rare enough not to burn a core.
 _RETRY_S = 0.25
 _TICK_S = 15.0
+# So many small files of a closed day are worth the work of merging them.
+_MIN_FILES = 8
 # A call that a restarted actor finds again carries the same batches, so a group may be this large.
 _GROUP = 512
 
@@ -86,6 +89,8 @@ class Spooling:
         self._closing = False
         self._batches = 0
         self._seal_lock = threading.Lock()
+        # what closed days looked like when they were compacted: without a change there is nothing to do
+        self._compacted: dict[str, tuple[set[str], Any]] = {}
         self._thread = threading.Thread(target=self._serve, name="log-writer", daemon=True)
         self._thread.start()
         self.link = LinkServer(lambda *batch: self._queue.put((Batch(*batch[:-1]), batch[-1])))
@@ -214,9 +219,13 @@ class Spooling:
                 hot = set(self.layout.hot_segments())
                 open_dates = {run_date(state.run_id) for state in list(self.writer.runs.values())}
                 for date in self.layout.dates("events"):
-                    names = {parse_segment(path.stem) for path in self.layout.table("events", date).glob("*.parquet")}
-                    if date < today and date not in open_dates and not names & hot:
-                        sealing.compact(self.layout, date, Disk(), min_files=8)
+                    files = {path.name for path in self.layout.table("events", date).glob("*.parquet")}
+                    look = files, Tombstones(self.layout).ids()
+                    if date >= today or date in open_dates or self._compacted.get(date) == look:
+                        continue
+                    if not {parse_segment(Path(name).stem) for name in files} & hot:
+                        compaction.compact(self.layout, date, Disk(), min_files=_MIN_FILES)
+                        self._compacted[date] = look
             finally:
                 held.close()
 

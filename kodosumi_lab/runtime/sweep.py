@@ -418,9 +418,9 @@ def _points(sweep_id: str, log_dir: str | Path) -> tuple[dict[str, Any], list[Po
     runs = log.runs().filter(mine).select("run_id").sort("run_id").collect()
     if runs.is_empty():
         raise RunNotFound(f"no sweep {sweep_id!r} in the log {log.root}; its runs would have the tag sweep:{sweep_id}")
-    since = datetime.date.fromisoformat(run_date(runs["run_id"][0]))
+    since, until = (datetime.date.fromisoformat(run_date(runs["run_id"][i])) for i in (0, -1))
     wanted = pl.col("run_id").is_in(runs["run_id"].to_list()) & pl.col("kind").is_in(["meta", "inputs"])
-    events = log.events(since=since).filter(wanted & (pl.col("seq") < 3)).collect()
+    events = log.events(since=since, until=until).filter(wanted & (pl.col("seq") < 3)).collect()
     said: dict[tuple[str, str], Any] = {
         (run_id, kind): loads(payload, log.artifact)
         for run_id, kind, payload in events.select("run_id", "kind", "payload").iter_rows()

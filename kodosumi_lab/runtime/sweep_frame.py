@@ -77,8 +77,9 @@ def _results(rows: list[dict[str, Any]], log: EventLog) -> list[pl.Series]:
     values: dict[str, Any] = {}
     if finished:
         wanted = (pl.col("kind") == "final") & pl.col("run_id").is_in(list(finished))
-        since = datetime.date.fromisoformat(run_date(min(finished)))
-        found = log.events(since=since).filter(wanted).sort("run_id", "seq").select("run_id", "payload").collect()
+        since, until = (datetime.date.fromisoformat(run_date(end(finished))) for end in (min, max))
+        events = log.events(since=since, until=until).filter(wanted)
+        found = events.sort("run_id", "seq").select("run_id", "payload").collect()
         for run_id, payload in found.iter_rows():
             values[run_id] = _value(payload, str(finished[run_id]["result"]))
     given = [values.get(row["run_id"]) for row in rows]

@@ -359,6 +359,7 @@ class FileField(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             accept=",".join(element.get("accept") or []),
             multiple=bool(element.get("multiple") or element.get("directory")),
             description="Upload",
+            tooltip="up to 10 MiB, the most that Jupyter takes at once; larger files by a path, or with launch(…)",
         )
         self.path = widgets.Text(placeholder="or a path on the cluster's machine", layout=dict(_STACKED))
         self.path.add_class("kl-field")

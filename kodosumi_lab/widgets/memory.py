@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -28,15 +29,16 @@ def recent(flow: Any, count: int = _RECENT) -> list[tuple[Run, dict[str, Any]]]:
 
     log = event_log(getattr(flow, "log_dir", None))
     mine = log.runs().filter(pl.col("flow") == flow.name).select("run_id").sort("run_id")
-    ids = mine.tail(5 * count).collect()["run_id"].to_list()
-    if not ids:
-        return []
-    since = datetime.date.fromisoformat(run_date(ids[0]))
-    wanted = (pl.col("kind") == "inputs") & (pl.col("seq") < 3) & pl.col("run_id").is_in(ids)
-    events = log.events(since=since).filter(wanted).sort("run_id", descending=True).collect()
+    newest = mine.tail(5 * count).collect()["run_id"].to_list()[::-1]
     found: dict[str, tuple[Run, dict[str, Any]]] = {}
-    for run_id, payload in events.select("run_id", "payload").iter_rows():
-        found.setdefault(payload, (Run(run_id, log_dir=log.root), loads(payload, log.artifact)))
+    for date, ids in itertools.groupby(newest, run_date):  # a partition of the log at a time, and no more than it takes
+        day = datetime.date.fromisoformat(date)
+        wanted = (pl.col("kind") == "inputs") & (pl.col("seq") < 3) & pl.col("run_id").is_in(list(ids))
+        events = log.events(since=day, until=day).filter(wanted).sort("run_id", descending=True).collect()
+        for run_id, payload in events.select("run_id", "payload").iter_rows():
+            found.setdefault(payload, (Run(run_id, log_dir=log.root), loads(payload, log.artifact)))
+        if len(found) >= count:
+            break
     return list(found.values())[:count]
 
 

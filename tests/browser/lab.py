@@ -48,7 +48,6 @@ _OVERRIDES = {
     "@jupyterlab/completer-extension/inline-completer.jupyterlab-settings": {"providers": {}},
 }  # fmt: skip
 
-# At the gateway's Jupyter entry, but to a gateway that runs already.
 _CONFIG = """
 c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.open_browser = False
@@ -58,7 +57,7 @@ c.ServerApp.allow_root = True
 c.ServerApp.jpserver_extensions = {{"panel.io.jupyter_server_extension": False}}
 c.LabApp.expose_app_in_browser = True
 c.LabApp.news_url = None
-c.ServerProxy.servers = {servers}
+{servers}
 """
 
 
@@ -149,7 +148,8 @@ def serve_jupyter(
     base_url
         As a hub gives it, such as ``/user/ada/``.
     gateway_port
-        Where a gateway listens; it is at ``<base_url>kodosumi`` then. None leaves what the package itself installs.
+        Where a gateway listens; it is at ``<base_url>kodosumi`` then. None takes the package's own, which starts with
+        the first request; 0 leaves the server without one.
     extension
         Built extension to install for this server alone; None installs none.
     **env
@@ -170,15 +170,20 @@ def serve_jupyter(
         place = own["data"] / "labextensions" / "kodosumi-lab"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(extension, target_is_directory=True)
-    entry = {"port": gateway_port, "launcher_entry": {"enabled": False}, "update_last_activity": False}
-    servers = {} if gateway_port is None else {"kodosumi": entry}
-    (own["config"] / "jupyter_server_config.py").write_text(_CONFIG.format(servers=repr(servers)))
+    if gateway_port is None:  # what its entry point says, wherever the package comes from
+        servers = "from kodosumi_lab.jupyter import setup\nc.ServerProxy.servers = {'kodosumi': setup()}"
+    else:
+        entry = {"port": gateway_port, "launcher_entry": {"enabled": False}, "update_last_activity": False}
+        servers = f"c.ServerProxy.servers = { ({'kodosumi': entry})!r}"
+        if gateway_port == 0:
+            servers = 'c.ServerApp.jpserver_extensions = {"jupyter_server_proxy": False}'
+    (own["config"] / "jupyter_server_config.py").write_text(_CONFIG.format(servers=servers))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_", "IPYTHON"))},
         "JUPYTER_CONFIG_DIR": str(own["config"]), "JUPYTER_DATA_DIR": str(own["data"]),
         "JUPYTER_RUNTIME_DIR": str(own["runtime"]), "JUPYTERLAB_SETTINGS_DIR": str(own["settings"]),
         "JUPYTERLAB_WORKSPACES_DIR": str(own["workspaces"]), "IPYTHONDIR": str(own["ipython"]),
-        "JUPYTER_PLATFORM_DIRS": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **env,
+        "JUPYTER_PLATFORM_DIRS": "1", "JUPYTER_PATH": str(own["data"]), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **env,
     }  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -366,6 +371,9 @@ class Lab:
             "dark": "JupyterLab Dark",
             "high contrast": "JupyterLab Dark High Contrast",
         }
+        # JupyterLab stumbles where its start is still covered
+        started = "() => !!document.body.dataset.jpThemeName && !document.getElementById('jupyterlab-splash')"
+        self.page.wait_for_function(started)
         self.execute("apputils:change-theme", theme=named[name])
         light = "true" if name == "light" else "false"
         self.page.wait_for_function(

@@ -116,6 +116,13 @@ def test_colours_kinds_levels_and_agents_can_be_told_apart_and_chosen(
     expect(page.get_by_text("40 messages")).to_be_visible()
     page.get_by_role("combobox", name="Agent").select_option("The flow itself")
     expect(page.get_by_text("24 messages")).to_be_visible()
+    kinds = page.get_by_role("group", name="Kinds").get_by_role("button")
+    for one in kinds.all():
+        one.click()
+    expect(page.get_by_text("No kind of message is chosen.")).to_be_visible()
+    expect(rows.locator(".kl-list-row")).to_have_count(0)
+    for one in kinds.all():
+        one.click()
     page.get_by_role("button", name="Times").click()
     expect(rows.locator(".kl-line-time").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d\.\d{3}$"))
 

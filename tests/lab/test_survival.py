@@ -364,3 +364,17 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def test_the_kernel_ends_a_runner_before_the_spooler_and_the_dispatcher(lab: Any) -> None:
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    run = kitchen.sleepy.launch(seconds=60)
+    eventually(lambda: run.status == "running", timeout_s=60)
+    said = run.events().filter(pl.col("kind") == "status").collect()["payload"]
+    [runner] = {json.loads(text)["pid"] for text in said if "pid" in json.loads(text)}
+    others = [ray.get(lab.spooler.health.remote())["pid"], ray.get(lab.dispatcher.ready.remote())]
+    assert max(map(score, others)) < score(runner)
+    run.cancel(grace_s=0)
+    run.wait(60)

@@ -42,6 +42,7 @@ ROWS = [
         "runtime.fold",
         "runtime.segment",
         "runtime.sealing",
+        "runtime.compaction",
         "runtime.tombstones",
     ],
     ["runtime.history"],
@@ -66,6 +67,10 @@ ROWS = [
         "runtime.spooler",
         "runtime.runner",
         "runtime.pool",
+        "runtime.memory",
+        "runtime.jobs",
+        "runtime.driving",
+        "runtime.recovery",
         "runtime.dispatcher",
         "runtime.cluster",
         "runtime.background",
@@ -152,10 +157,11 @@ LATE = {
     ("flow", "widgets.form"),  # flow.form()
     ("runtime.remote", "widgets.form"),  # the same
     ("widgets.memory", "widgets.form"),  # its annotation
+    ("api", "dashboard.mounted"),  # made by the gateway of a Jupyter server, when somebody opens it
 }
 
 #: The only modules that may import Ray when they are imported.
-RAY = {"runtime.sender", "runtime.runner", "runtime.pool", "runtime.dispatcher"}
+RAY = {"runtime.sender", "runtime.runner", "runtime.pool", "runtime.driving", "runtime.recovery", "runtime.dispatcher"}
 
 #: Libraries of the HTTP side: of the whole package only ``api`` may import them, and its client may not either.
 WEB = {"fastapi", "starlette", "uvicorn", "sse_starlette", "prometheus_client", "mcp"}

@@ -16,7 +16,15 @@ NOT_BUILT = re.compile(r"\.test\.ts$|^_testing\.ts$|^_bundles\.json$")
 
 def test_the_bundles_are_made_of_the_sources() -> None:
     files = [path for path in (FRONT / "src").rglob("*") if path.is_file() and not NOT_BUILT.search(path.name)]
-    files += [FRONT / name for name in ("package-lock.json", "build.mjs", "rspack.config.cjs")]
+    others = [
+        "package-lock.json",
+        "package.json",
+        "build.mjs",
+        "rspack.config.cjs",
+        "schema/plugin.json",
+        "style/index.css",
+    ]
+    files += [FRONT / name for name in others]
     found = hashlib.sha256()
     for name, path in sorted((path.relative_to(FRONT).as_posix(), path) for path in files):
         found.update(name.encode() + b"\0")

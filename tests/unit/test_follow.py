@@ -11,7 +11,7 @@ import pytest
 from logkit import Emitter, FastDisk, lines, meta, new_run, row, status
 
 from kodosumi_lab.errors import DamagedFileWarning, RunNotFound, WaitTimeout
-from kodosumi_lab.runtime import sealing
+from kodosumi_lab.runtime import compaction
 from kodosumi_lab.runtime.follow import afollow, afollow_frames, follow, follow_frames
 from kodosumi_lab.runtime.log import LogWriter
 from kodosumi_lab.runtime.query import EventLog
@@ -101,7 +101,7 @@ def write_on(writer: LogWriter, run: str, n: int, failed: list[BaseException], *
                 for name in writer.to_seal():
                     writer.seal(name)
             if compact and i % 11 == 0:
-                sealing.compact(writer.layout, "2026-01-10", FastDisk())
+                compaction.compact(writer.layout, "2026-01-10", FastDisk())
             time.sleep(0.002)
         a.send(writer, status("finished"))
     except BaseException as error:

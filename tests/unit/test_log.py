@@ -33,7 +33,7 @@ from logkit import (
 
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import KIND_ID, dumps
-from kodosumi_lab.runtime import sealing, wire
+from kodosumi_lab.runtime import compaction, wire
 from kodosumi_lab.runtime.disk import Disk
 from kodosumi_lab.runtime.lifecycle import RunState
 from kodosumi_lab.runtime.log import Batch, LogWriter, make_batch
@@ -635,7 +635,7 @@ def scenario(root: Path, disk: Disk, sent: dict[str, list[str]], acked: dict[str
         say("6")
         for name in writer.to_seal():
             writer.seal(name)
-        sealing.compact(writer.layout, closed_day, disk)
+        compaction.compact(writer.layout, closed_day, disk)
         say("7")
         writer.rotate()
         for name in writer.to_seal():
@@ -690,7 +690,7 @@ def test_stopping_at_every_single_operation_leaves_exactly_what_was_acknowledged
             assert emitter.send(writer, status("finished")).refused is None
         writer.close()
         whole = [flat(texts) for texts in sent.values()]
-        sealing.compact(writer.layout, "2026-01-10", FastDisk())
+        compaction.compact(writer.layout, "2026-01-10", FastDisk())
         assert said(root, runs) == whole, (k, disk.trace[-3:])
         left = [path.suffix for path in root.glob("*/date=2026-01-10/*")]
         assert set(left) == {".parquet"}
@@ -827,7 +827,7 @@ class Protocol(RuleBasedStateMachine):
 
         def act() -> None:
             try:
-                sealing.compact(writer.layout, day, self.disk)
+                compaction.compact(writer.layout, day, self.disk)
             except OSError:
                 assert self.disk.error is not None
 

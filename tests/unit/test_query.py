@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from logkit import T0, Emitter, FastDisk, check_whole, lines, meta, new_run, row, status
 
 from kodosumi_lab.errors import LogError, RunNotFound
-from kodosumi_lab.runtime import sealing
+from kodosumi_lab.runtime import compaction
 from kodosumi_lab.runtime.log import LogWriter
 from kodosumi_lab.runtime.query import EVENTS, RUNS, EventLog
 
@@ -40,7 +40,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Any:
         if n < 3:
             seal_all(writer)
         if n == 1:
-            sealing.compact(writer.layout, "2026-01-10", FastDisk())
+            compaction.compact(writer.layout, "2026-01-10", FastDisk())
     emitters[0].send(writer, status("finished"))
     yield root, [emitter.run_id for emitter in emitters]
     writer._segment.close()
@@ -250,7 +250,7 @@ def stress(root: Path, rounds: int, read: Any) -> None:
                     for name in writer.to_seal():
                         writer.seal(name)
                 if n % 7 == 0:
-                    sealing.compact(writer.layout, "2026-01-10", FastDisk())
+                    compaction.compact(writer.layout, "2026-01-10", FastDisk())
         except BaseException as error:
             failed.append(error)
 

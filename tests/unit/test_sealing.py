@@ -17,7 +17,7 @@ import pytest
 from logkit import ENOSPC, BadDisk, Emitter, FastDisk, Stop, check_whole, lines, meta, new_run, payloads, row, status
 
 from kodosumi_lab.errors import DamagedFileWarning
-from kodosumi_lab.runtime import sealing
+from kodosumi_lab.runtime import compaction, sealing
 from kodosumi_lab.runtime.layout import Layout
 from kodosumi_lab.runtime.log import LogWriter
 from kodosumi_lab.runtime.query import EventLog
@@ -135,13 +135,13 @@ def test_compaction_leaves_one_file_with_everything_once(filled):
     root, runs = filled
     before = EventLog(root).events().collect().sort("run_id", "seq")
     index = EventLog(root).runs().collect()
-    assert sealing.compact(Layout(root), DAY0, FastDisk()) == 8
+    assert compaction.compact(Layout(root), DAY0, FastDisk()) == 8
     assert len(files(root, "events")) == len(files(root, "runs")) == 1
     assert EventLog(root).events().collect().sort("run_id", "seq").equals(before)
     assert EventLog(root).runs().collect().equals(index)
     assert pl.read_parquet(root / "runs" / f"date={DAY0}" / "*.parquet")["last_seq"].to_list() == [5, 4]
-    assert sealing.compact(Layout(root), DAY0, FastDisk()) == 0
-    assert sealing.compact(Layout(root), "2020-01-01", FastDisk()) == 0
+    assert compaction.compact(Layout(root), DAY0, FastDisk()) == 0
+    assert compaction.compact(Layout(root), "2020-01-01", FastDisk()) == 0
 
 
 def test_compaction_stopped_anywhere_is_read_the_same_and_finished_later(tmp_path):
@@ -160,7 +160,7 @@ def test_compaction_stopped_anywhere_is_read_the_same_and_finished_later(tmp_pat
         before, index = log.events().collect().sort("run_id", "seq"), log.runs().collect()
         disk = BadDisk(k)
         try:
-            sealing.compact(Layout(root), DAY0, disk)
+            compaction.compact(Layout(root), DAY0, disk)
             done = True
         except Stop:
             done = False
@@ -169,7 +169,7 @@ def test_compaction_stopped_anywhere_is_read_the_same_and_finished_later(tmp_pat
             assert reader.runs().collect().equals(index), (k, disk.trace[-2:])
         plain = pl.scan_parquet(root / "events" / "**" / "*.parquet", hive_partitioning=False).unique(["run_id", "seq"])
         assert plain.collect().sort("run_id", "seq").select(before.columns).equals(before)
-        sealing.compact(Layout(root), DAY0, FastDisk())
+        compaction.compact(Layout(root), DAY0, FastDisk())
         for reader in (log, EventLog(root)):
             assert reader.events().collect().sort("run_id", "seq").equals(before)
             assert reader.runs().collect().equals(index)
@@ -185,7 +185,7 @@ def test_a_full_disk_during_compaction_loses_nothing(filled):
     before = EventLog(root).events().collect().sort("run_id", "seq")
     for k in range(0, 12, 2):
         with pytest.raises(OSError, match="space"):
-            sealing.compact(Layout(root), DAY0, BadDisk(k, error=ENOSPC))
+            compaction.compact(Layout(root), DAY0, BadDisk(k, error=ENOSPC))
         assert EventLog(root).events().collect().sort("run_id", "seq").equals(before)
 
 
@@ -210,7 +210,7 @@ def test_a_torn_intent_decides_nothing_and_is_removed(filled):
     folder = root / "events" / f"date={DAY0}"
     (folder / "compact-torn.intent").write_text('{"inputs": [')
     assert len(sealing.sealed_files(folder)) == 4
-    sealing.compact(Layout(root), DAY0, FastDisk())
+    compaction.compact(Layout(root), DAY0, FastDisk())
     assert len(files(root, "events")) == 1
 
 
@@ -226,7 +226,7 @@ def test_a_segment_that_is_still_hot_is_not_compacted(tmp_path):
         sealing.seal(writer.layout, name, BadDisk(8))
     assert (tmp_path / "events" / f"date={DAY0}" / f"{name}.parquet").exists()
     assert writer.layout.arrows(name).exists()
-    sealing.compact(writer.layout, DAY0, FastDisk())
+    compaction.compact(writer.layout, DAY0, FastDisk())
     assert f"{name}.parquet" in files(tmp_path, "events")
     check_whole(EventLog(tmp_path).events().collect())
     assert len(EventLog(tmp_path).events().collect()) == 6
@@ -266,7 +266,7 @@ def test_a_damaged_file_is_named_and_left_out_and_the_rest_is_served(filled, how
         assert len(log.events().collect()) == len(whole) - 2
     assert log.run(runs[0])["events"] == 6
     with pytest.warns(DamagedFileWarning, match="was not compacted"):
-        sealing.compact(Layout(root), DAY0, FastDisk())
+        compaction.compact(Layout(root), DAY0, FastDisk())
     assert path.exists()
 
 
@@ -281,7 +281,7 @@ def test_compaction_never_takes_rows_of_a_page_with_a_flipped_bit(filled):
         path.write_bytes(data)
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
-            taken = sealing._readable([path])[1]
+            taken = compaction._readable([path])[1]
         # what is not refused had its bit in bytes that carry no rows
         refused += not taken
         assert not taken or taken[0].equals(table) or i > len(original) - 4000
@@ -301,7 +301,7 @@ def test_a_damaged_index_file_is_named_and_the_other_rows_are_served(filled):
 
 def test_polars_and_duckdb_read_the_same_files_without_us(filled):
     root, runs = filled
-    sealing.compact(Layout(root), DAY0, BadDisk())
+    compaction.compact(Layout(root), DAY0, BadDisk())
     expected = EventLog(root).events().collect().sort("run_id", "seq")
     hot = [pl.read_ipc_stream(path) for path in (root / "hot").glob("*.arrows")]
     cold = pl.scan_parquet(root / "events" / "**" / "*.parquet", hive_partitioning=False).collect()

@@ -12,11 +12,12 @@ from logkit import Emitter, FastDisk, lines, meta, new_run, row, status
 
 from kodosumi_lab.errors import RunNotFound, RunOpen
 from kodosumi_lab.events import run_date
+from kodosumi_lab.runtime.compaction import compact
 from kodosumi_lab.runtime.layout import Layout
 from kodosumi_lab.runtime.log import LogWriter
 from kodosumi_lab.runtime.query import EventLog
 from kodosumi_lab.runtime.run import Run
-from kodosumi_lab.runtime.sealing import compact, sealed_files
+from kodosumi_lab.runtime.sealing import sealed_files
 from kodosumi_lab.runtime.tombstones import Tombstones
 
 

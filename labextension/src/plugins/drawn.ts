@@ -4,6 +4,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Refusal, type Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import { fill, h } from '../views/dom.ts';
+import { THEME } from '../views/shell.ts';
 import { root } from '../views/theme.ts';
 import type { IHost } from './tokens.ts';
 
@@ -68,10 +69,12 @@ export async function drawRuns(
   mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query }, signal, host);
 }
 
-export async function drawInbox(element: HTMLElement, source: Source, signal: AbortSignal, host: IHost): Promise<void> {
+export async function drawInbox(
+  element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, options: { everyMs?: () => number } = {},
+): Promise<void> {
   const { mountInbox, INBOX_CSS } = await import('../views/inbox.ts');
   if (signal.aborted) return;
-  mountInbox(page(element, INBOX_CSS, signal, 'inbox'), source, signal, host);
+  mountInbox(page(element, INBOX_CSS, signal, 'inbox'), source, signal, host, options);
 }
 
 /** A page of the gateway's own, in a frame. */
@@ -87,9 +90,20 @@ export async function drawDashboard(
     made.append(h('div', { class: 'kl-empty' }, h('p', { text })));
     return;
   }
+  beginAs(document.body.dataset['jpThemeLight'] === 'false' ? 'dark' : 'light', url);
   const frame = h('iframe', { class: 'kl-lab-frame', src: url, title: trans.__('Dashboard of Kodosumi Lab') });
   element.append(frame);
   signal.addEventListener('abort', () => frame.remove(), { once: true });
+}
+
+/** Let the dashboard begin in JupyterLab's theme: as it keeps it itself (views/shell.ts), it is changed there by its own button. */
+function beginAs(theme: 'light' | 'dark', url: string): void {
+  try {
+    localStorage.setItem(THEME, theme);
+  } catch {
+    return; // it begins as the system's
+  }
+  document.cookie = `${THEME}=${theme}; path=${new URL(url, location.href).pathname.replace(/\/$/, '')}; max-age=31536000; samesite=lax`;
 }
 
 const FORM_HEAD_CSS = `

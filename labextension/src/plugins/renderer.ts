@@ -45,6 +45,9 @@ export const renderer: JupyterFrontEndPlugin<void> = {
   },
 };
 
+/** Statuses after which a kernel has none of its widgets. */
+const ENDS = ['restarting', 'autorestarting', 'terminating', 'dead'];
+
 type Mode = 'live' | 'widget' | 'snapshot';
 
 class RunOutput extends Panel implements IRenderMime.IRenderer {
@@ -54,6 +57,10 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
   private readonly life = new AbortController();
   private readonly why = h('span', { role: 'status' });
   private watching = false;
+  /** The kernel that was asked last. */
+  private kernel = '';
+  /** Decisions that were begun: only the last one counts. */
+  private turn = 0;
 
   constructor(
     private readonly link: Link,
@@ -101,19 +108,42 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
       observer.disconnect();
       this.link.start();
       this.link.state.watch(() => void this.decide(), this.life.signal);
+      this.followKernel();
     }, { rootMargin: '300px' });
     observer.observe(this.node);
     this.life.signal.addEventListener('abort', () => observer.disconnect(), { once: true });
   }
 
+  /** A kernel may come late, as when the page was loaded again, and take its widgets with it when it goes. */
+  private followKernel(): void {
+    const context = above(this, 'sessionContext');
+    if (!context) return;
+    const again = (_: unknown, status: string): void => {
+      const now = ENDS.includes(status) ? '' : (context.session?.kernel?.id ?? '');
+      if (now === this.kernel || (now !== '' && status !== 'idle')) return;
+      this.kernel = now;
+      if (this.mode !== 'live') void this.decide();
+    };
+    context.statusChanged.connect(again);
+    this.life.signal.addEventListener('abort', () => context.statusChanged.disconnect(again), { once: true });
+  }
+
   private async decide(): Promise<void> {
     const { data } = this;
     const state = this.link.state.get();
-    if (!data || this.life.signal.aborted) return;
+    const turn = ++this.turn;
+    const stale = (): boolean => turn !== this.turn || this.life.signal.aborted;
+    if (!data || stale()) return;
     if (this.mode === 'live' && state.kind !== 'live') return; // the view itself says so, and goes on by itself
     const why = state.kind === 'live' ? await this.missing(data, state.log) : this.trans.__('not connected');
-    if (why === null) await this.present('live', '');
-    else if (await this.widgetLives()) await this.present('widget', '');
+    if (stale()) return;
+    if (why === null) {
+      await this.present('live', '');
+      return;
+    }
+    const lives = await this.widgetLives();
+    if (stale()) return;
+    if (lives) await this.present('widget', '');
     else await this.present('snapshot', state.kind === 'connecting' ? this.trans.__('connecting…') : why);
   }
 

@@ -23,6 +23,9 @@ import { View } from './view.ts';
 /** Third parties are from 501 to 899. */
 const RANK = 600;
 
+/** Between two looks of a section that is not shown. */
+const UNSEEN_MS = 60_000;
+
 const forever = new AbortController().signal;
 
 export const sidebar: JupyterFrontEndPlugin<void> = {
@@ -49,7 +52,7 @@ export const sidebar: JupyterFrontEndPlugin<void> = {
     const sections = {
       flows: flows(app, link, trans, seen),
       runs: runs(app, link, feed, host, trans),
-      waiting: waiting(link, host, trans),
+      waiting: waiting(link, feed, host, trans),
     };
     Object.values(sections).forEach((section) => panel.addWidget(section));
     if (panel.content instanceof AccordionPanel) panel.content.setRelativeSizes([0.3, 0.42, 0.28]);
@@ -109,20 +112,22 @@ function flows(app: JupyterFrontEnd, link: IConnection, trans: TranslationBundle
 
 function runs(app: JupyterFrontEnd, link: IConnection, feed: IFeed, host: IHost, trans: TranslationBundle): View {
   let again = (): void => undefined;
-  const view = new View({
+  const view: View = new View({
     link, trans, quiet: true,
+    shown: () => again(),
     draw: (element, source, signal) => {
-      const options = { everyMs: () => (view.isVisible ? feed.paceMs : 60_000), say: (text: string) => trans.__(text), waking: (wake: () => void) => (again = wake) };
+      const options = { everyMs: () => (view.isVisible ? feed.paceMs : UNSEEN_MS), say: (text: string) => trans.__(text), waking: (wake: () => void) => (again = wake) };
       mountRunList(root(element, RUNLIST_CSS, signal), source, options, signal, host);
-      feed.now.watch(() => again(), signal);
+      feed.now.watch(() => view.isVisible && again(), signal);
     },
   });
   const all = new ToolbarButton({ icon: listIcon, tooltip: trans.__('Open the table of all runs'), onClick: () => void app.commands.execute(Commands.openRuns) });
   return section(view, trans.__('Runs'), 'runs', ['all', all]);
 }
 
-function waiting(link: IConnection, host: IHost, trans: TranslationBundle): View {
-  const view = new View({ link, trans, quiet: true, draw: (element, source, signal) => drawInbox(element, source, signal, host) });
+function waiting(link: IConnection, feed: IFeed, host: IHost, trans: TranslationBundle): View {
+  const everyMs = (): number => (view.isVisible ? Math.min(1000, feed.paceMs) : 5000);
+  const view: View = new View({ link, trans, quiet: true, draw: (element, source, signal) => drawInbox(element, source, signal, host, { everyMs }) });
   return section(view, trans.__('Waiting for me'), 'waiting');
 }
 

@@ -1,7 +1,7 @@
 // Tabs of the main area: a run, a flow's form, the runs table, the inbox, the dashboard. They come back with the layout.
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette, InputDialog, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { Dialog, ICommandPalette, InputDialog, MainAreaWidget, WidgetTracker, showDialog } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
 import { ITranslator, type TranslationBundle, nullTranslator } from '@jupyterlab/translation';
 import { type LabIcon, listIcon, runIcon } from '@jupyterlab/ui-components';
@@ -122,7 +122,7 @@ export const tabs: JupyterFrontEndPlugin<IViews> = {
       return widget;
     };
 
-    addCommands(app, link, kinds, open, trans);
+    addCommands(app, link, watched, kinds, open, trans);
     if (restorer) {
       const named = (widget: MainAreaWidget<View>): Args => textsOf(widget.content.args);
       void restorer.restore(tracker, { command: Commands.openView, args: (widget) => widget.content.args, name: (widget) => keyOf(named(widget)) });
@@ -138,7 +138,7 @@ export const tabs: JupyterFrontEndPlugin<IViews> = {
 };
 
 function addCommands(
-  app: JupyterFrontEnd, link: IConnection, kinds: Record<string, Kind>, open: (args: ReadonlyPartialJSONObject) => MainAreaWidget<View>,
+  app: JupyterFrontEnd, link: IConnection, watched: IWatched, kinds: Record<string, Kind>, open: (args: ReadonlyPartialJSONObject) => MainAreaWidget<View>,
   trans: TranslationBundle,
 ): void {
   const { commands } = app;
@@ -156,7 +156,9 @@ function addCommands(
     describedBy: texts({ runId: 'Id of the run' }),
     execute: async (args) => {
       const runId = textsOf(args)['runId'] ?? runUnder(app) ?? (await askForRun(trans));
-      return runId ? open({ view: 'run', runId }) : undefined;
+      if (!runId) return undefined;
+      watched.add(runId);
+      return open({ view: 'run', runId });
     },
   });
   const single = (id: string, view: string, label: string): void => {
@@ -202,7 +204,8 @@ async function askForRun(trans: TranslationBundle): Promise<string | null> {
 async function askForFlow(source: Source, trans: TranslationBundle): Promise<string | null> {
   const flows = await source.flows();
   if (flows.length === 0) {
-    await InputDialog.getText({ title: trans.__('There are no flows yet'), label: trans.__('Register a module with flows: kodosumi-lab register package.module'), text: '' });
+    const body = trans.__('Register a module with flows, in a terminal: kodosumi-lab register package.module');
+    await showDialog({ title: trans.__('There are no flows yet'), body, buttons: [Dialog.okButton()] });
     return null;
   }
   const asked = await InputDialog.getItem({ title: trans.__('Launch Flow'), items: flows.map((flow) => flow.name), okLabel: trans.__('Open Form') });

@@ -18,6 +18,8 @@ export interface ViewOptions {
   args?: JSONObject;
   /** Say nothing while there is no gateway: somebody beside it does. */
   quiet?: boolean;
+  /** It is seen again. */
+  shown?: () => void;
 }
 
 export class View extends Widget {
@@ -50,6 +52,10 @@ export class View extends Widget {
 
   protected override onBeforeShow(): void {
     this.start();
+  }
+
+  protected override onAfterShow(): void {
+    this.options.shown?.();
   }
 
   protected override onAfterAttach(): void {

@@ -3,18 +3,20 @@ import type { OpenLock, RunRow, Status } from '../wire.ts';
 import { Changes } from './changes.ts';
 import type { Now } from './feed.ts';
 
-const row = (run_id: string, status: Status = 'running'): RunRow => ({ run_id, status, flow: 'primes', error: null, reason: '' }) as RunRow;
+const NOW = Date.parse('2026-11-22T12:00:00Z');
+const row = (run_id: string, status: Status = 'running', ended = '2026-11-22T12:00:00Z'): RunRow =>
+  ({ run_id, status, flow: 'primes', error: null, reason: '', ended }) as RunRow;
 const lock = (run_id: string, lid: string): OpenLock => ({ run_id, lid, name: 'approval', flow: 'review', user: 'ada', ts: '', expires: null });
 const now = (runs: RunRow[], locks: OpenLock[] = []): Now => ({ runs, total: runs.length, locks });
 
 /** A log whose runs end as it says. */
-function log(ends: Record<string, Status>): { changes: Changes; asked: string[] } {
+function log(ends: Record<string, Status>, ended?: string): { changes: Changes; asked: string[] } {
   const asked: string[] = [];
   const changes = new Changes((runId) => {
     asked.push(runId);
     const status = ends[runId];
-    return status ? Promise.resolve(row(runId, status)) : Promise.reject(new Error('no such run'));
-  });
+    return status ? Promise.resolve(row(runId, status, ended)) : Promise.reject(new Error('no such run'));
+  }, () => NOW);
   return { changes, asked };
 }
 
@@ -50,6 +52,12 @@ describe('changes', () => {
     expect(await changes.look(now([]), new Set(['quick']))).toMatchObject([{ what: 'finished', runId: 'quick' }]);
     await changes.look(now([]), new Set(['quick']));
     expect(asked).toEqual(['quick']);
+  });
+
+  it('tells nothing of a run that is opened long after its end', async () => {
+    const { changes } = log({ old: 'finished' }, '2026-11-22T11:00:00Z');
+    await changes.look(now([]), new Set());
+    expect(await changes.look(now([]), new Set(['old']))).toEqual([]);
   });
 
   it('goes on without a run that is not in this log', async () => {

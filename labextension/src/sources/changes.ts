@@ -3,6 +3,9 @@
 import { type OpenLock, type RunRow, TERMINAL } from '../wire.ts';
 import type { Now } from './feed.ts';
 
+/** The clocks of the log and of the page may differ a little, and a look may be late. */
+const SKEW_MS = 15_000;
+
 export interface Change {
   what: 'finished' | 'failed' | 'asks';
   runId: string;
@@ -21,9 +24,14 @@ export class Changes {
   private readonly asked = new Set<string>();
   /** Runs that have ended as far as anybody here cares. */
   private readonly over = new Set<string>();
+  /** Since when a run is cared for that was never seen open. */
+  private readonly since = new Map<string, number>();
   private first = true;
 
-  constructor(private readonly run: (runId: string) => Promise<RunRow>) {}
+  constructor(
+    private readonly run: (runId: string) => Promise<RunRow>,
+    private readonly clock: () => number = Date.now,
+  ) {}
 
   /** What is new; `watched` are ids, or null for all runs. What was there at the first look is not new. */
   async look(now: Now, watched: ReadonlySet<string> | null): Promise<Change[]> {
@@ -38,18 +46,14 @@ export class Changes {
     const before = this.open;
     const gone = new Set([...before, ...(watched ?? [])].filter((runId) => !open.has(runId) && cares(runId) && !this.over.has(runId)));
     this.open = open;
-    // an unknown id of another log, or one that ended long before, is no news
-    const ended = await Promise.all([...gone].map(async (runId) => this.ended(runId, before.has(runId) || !this.first)));
+    for (const runId of gone) if (!this.since.has(runId)) this.since.set(runId, this.clock());
+    const first = this.first;
     this.first = false;
+    const ended = await Promise.all([...gone].map(async (runId) => this.ended(runId, before.has(runId), first)));
     return [...changes, ...ended.filter((change) => change !== null)];
   }
 
-  /** It is known that it has ended, as when it was opened after its end. */
-  forget(runId: string): void {
-    this.over.add(runId);
-  }
-
-  private async ended(runId: string, news: boolean): Promise<Change | null> {
+  private async ended(runId: string, seen: boolean, first: boolean): Promise<Change | null> {
     let row: RunRow;
     try {
       row = await this.run(runId);
@@ -59,6 +63,8 @@ export class Changes {
     }
     if (!TERMINAL.includes(row.status)) return null; // beyond the newest that are listed
     this.over.add(runId);
+    // one that was opened long after its end is no news; one that was launched and ended between two looks is
+    const news = seen || (!first && Date.parse(row.ended ?? '') >= (this.since.get(runId) ?? 0) - SKEW_MS);
     if (!news || row.status === 'cancelled') return null; // somebody wanted that
     return { what: row.status === 'finished' ? 'finished' : 'failed', runId, row };
   }

@@ -71,7 +71,7 @@ export class CommTransport implements Transport {
         else reject(error);
       };
       signal?.addEventListener('abort', () => {
-        if (this.pending.has(id)) this.post({ t: 'abort', id });
+        if (this.pending.has(id)) this.tell({ t: 'abort', id });
         fail(new DOMException('aborted', 'AbortError'));
       });
       this.pending.set(id, {
@@ -97,8 +97,19 @@ export class CommTransport implements Transport {
         },
       });
       const text = typeof body === 'string' ? body : undefined;
-      this.post({ t: 'request', id, ...rest, body: text }, body instanceof Uint8Array ? body : undefined);
+      const problem = this.tell({ t: 'request', id, ...rest, body: text }, body instanceof Uint8Array ? body : undefined);
+      if (problem) fail(problem);
     });
+  }
+
+  /** Send it; what is wrong where the comm has ended with its kernel. */
+  private tell(content: Posted, data?: Uint8Array<ArrayBuffer>): Unreachable | null {
+    try {
+      this.post(content, data);
+      return null;
+    } catch (error) {
+      return new Unreachable(String(error));
+    }
   }
 
   private post(content: Posted, data?: Uint8Array<ArrayBuffer>): void {

@@ -229,6 +229,18 @@ describe('a comm', () => {
     expect(comm.sent[0]!['id']).toBeGreaterThan(1000);
   });
 
+  it('that has ended with its kernel reaches nothing, and nobody who has gone hears of it', async () => {
+    const comm = new Comm();
+    const asked = new AbortController();
+    const open = new CommTransport(comm, signal).send({ method: 'GET', path: '/a', signal: asked.signal });
+    comm.send = () => {
+      throw new Error('Cannot send');
+    };
+    await expect(new CommTransport(comm, signal).send({ method: 'GET', path: '/b' })).rejects.toBeInstanceOf(Unreachable);
+    asked.abort();
+    await expect(open).rejects.toThrow('aborted');
+  });
+
   it('goes through a trait where the host has no send', async () => {
     const comm = new Comm(false);
     const transport = new CommTransport(comm, signal);

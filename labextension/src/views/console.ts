@@ -4,16 +4,17 @@ import type { Event } from '../sources/events.ts';
 import type { Filter, Source } from '../sources/source.ts';
 import { aborted } from '../sources/transport.ts';
 import { Value } from '../sources/value.ts';
-import { ANSI_CSS, lines } from './ansi.ts';
+import { ANSI_CSS, lines } from './console/ansi.ts';
 import { AgentChoice, CONTROLS_CSS, button, connectionWords, endButton, toggle } from './controls.ts';
-import { MOST_COPIED, collect, copySelection, selectedRows } from './copying.ts';
+import { MOST_COPIED, collect, copySelection, selectedRows } from './list/copying.ts';
 import { fill, h, setText } from './dom.ts';
 import { count, plural } from './format.ts';
-import { Finder } from './finder.ts';
+import { Finder } from './console/finder.ts';
 import { copy, download } from './host.ts';
-import { KINDS, LINES_CSS, drawLine, said, textOf } from './lines.ts';
+import { KINDS, LINES_CSS, drawLine, said, textOf } from './console/lines.ts';
 import { LIST_CSS, ListModel, VirtualList } from './lists.ts';
 import { type RunStore, ended } from './store.ts';
+import type { Kind } from '../wire.ts';
 
 const LINE = 18;
 
@@ -48,7 +49,7 @@ class Console {
     const box = h('div', { class: 'kl-list-box' });
     this.list = new VirtualList(box, {
       label: 'Console', role: 'log', rowHeight: LINE, measured: true, fit: true,
-      total: () => this.model.total,
+      total: () => (this.chosen().length > 0 ? this.model.total : 0),
       want: (first, last) => this.model.want(first, last),
       draw: (row, index) => this.draw(row, index),
     }, signal);
@@ -119,8 +120,14 @@ class Console {
     }, { signal });
   }
 
+  private chosen(): readonly Kind[] {
+    return KINDS.filter((kind) => this.shown.get(kind)!.get());
+  }
+
   private filter(): Filter {
-    const kinds = KINDS.filter((kind) => this.shown.get(kind)!.get());
+    const chosen = this.chosen();
+    // no kind at all would be every kind there is: then the list stays empty by itself
+    const kinds = chosen.length > 0 ? chosen : KINDS;
     const agent = this.agents.chosen.get();
     const search = this.finder.only.get() ? this.finder.text.get() : undefined;
     return { kinds, ...(agent === null ? {} : { agents: [agent] }), ...(search ? { search } : {}) };
@@ -132,6 +139,7 @@ class Console {
       this.model.setFilter(filter);
     } else {
       this.list.redraw();
+      this.update();
     }
     this.finder.look();
   }
@@ -176,9 +184,10 @@ class Console {
     const failure = model.failure.get();
     const lost = this.source.connection.get() === 'lost';
     let nothing = '';
-    if (!model.ready.get() && model.total === 0) nothing = failure ? '' : 'Loading …';
+    if (this.chosen().length === 0) nothing = 'No kind of message is chosen.';
+    else if (!model.ready.get() && model.total === 0) nothing = failure ? '' : 'Loading …';
     else if (model.total === 0) {
-      const narrowed = KINDS.some((kind) => !this.shown.get(kind)!.get()) || this.agents.chosen.get() !== null || this.finder.only.get();
+      const narrowed = this.chosen().length < KINDS.length || this.agents.chosen.get() !== null || this.finder.only.get();
       nothing = narrowed ? 'Nothing fits.' : ended(store.state) ? 'This run has printed nothing.' : 'Nothing is printed yet.';
     }
     setText(this.empty, nothing);
@@ -186,7 +195,7 @@ class Console {
     if (lost) setText(this.told, 'Reconnecting …');
     else if (failure) {
       fill(this.told, `Cannot read the console: ${failure.message} `, button('Try again', () => model.retry(), this.signal));
-    } else setText(this.told, model.ready.get() ? plural(model.total, 'message') : 'Looking …');
+    } else setText(this.told, !model.ready.get() ? 'Looking …' : this.chosen().length > 0 ? plural(model.total, 'message') : '');
   }
 
   private async copyAll(): Promise<void> {

@@ -4,8 +4,8 @@ import type { Connection, Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import { h, setText } from './dom.ts';
 import { plural } from './format.ts';
-import type { ListModel } from './listmodel.ts';
-import type { VirtualList } from './virtuallist.ts';
+import type { ListModel } from './list/model.ts';
+import type { VirtualList } from './list/virtual.ts';
 
 /** A button that is on or off. */
 export function toggle(label: string, state: Value<boolean>, signal: AbortSignal, title?: string): HTMLButtonElement {
@@ -107,11 +107,11 @@ export function connectionWords(source: Source, told: (words: string) => void, s
 export const CONTROLS_CSS = `
 .kl .kl-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
 .kl .kl-tools > .kl-search { flex: 1 1 160px; min-width: 110px; max-width: 340px; }
-.kl .kl-tools > .kl-finder { flex: 1 1 190px; }
+.kl .kl-tools > .kl-finder { flex: 1 1 420px; }
 .kl .kl-finder > .kl-search { flex: 1 1 110px; min-width: 90px; max-width: 340px; }
 .kl .kl-tools .kl-tool-group { display: inline-flex; flex-wrap: wrap; gap: 4px; align-items: center; }
 .kl button.kl-btn.kl-toggle[aria-pressed=true] { background: color-mix(in srgb, var(--kl-accent) 16%, var(--kl-bg)); border-color: var(--kl-accent); }
-.kl .kl-count { min-width: 7ch; color: var(--kl-fg2); font-variant-numeric: tabular-nums; }
+.kl .kl-count { min-width: 14ch; color: var(--kl-fg2); font-variant-numeric: tabular-nums; }
 .kl .kl-foot { display: flex; flex-wrap: wrap; gap: 4px 14px; padding: 4px 0; color: var(--kl-fg2); min-height: 26px; font-variant-numeric: tabular-nums; }
 .kl .kl-listed { display: flex; flex-direction: column; flex: 0 1 auto; min-height: 0; }
 .kl .kl-listed > * { flex: none; }

@@ -12,6 +12,8 @@ import { poll } from './poll.ts';
 export interface InboxOptions {
   /** Set to how many wait. */
   count?: Value<number>;
+  /** Milliseconds between two looks, asked before each. */
+  everyMs?: () => number;
 }
 
 /** How many wait, for a badge where no inbox is shown; less often than an inbox asks. */
@@ -54,7 +56,7 @@ class Inbox {
       setText(this.problem, error.message);
       this.problem.hidden = false;
     };
-    poll(source, () => '/api/v1/locks', (data) => this.take(data as OpenLock[]), signal, { refused });
+    poll(source, () => '/api/v1/locks', (data) => this.take(data as OpenLock[]), signal, { refused, ...(options.everyMs ? { everyMs: options.everyMs } : {}) });
     source.connection.watch(() => this.say(), signal);
     const timer = setInterval(() => this.items.forEach((item) => item.times()), 1000);
     signal.addEventListener('abort', () => clearInterval(timer), { once: true });

@@ -1,6 +1,6 @@
 // The numbers a run has recorded: a small chart for each, one beside the other.
 
-import { CHART_CSS, Chart } from './chart.ts';
+import { CHART_CSS, Chart } from './metrics/chart.ts';
 import { CONTROLS_CSS, button, searchField, toggle } from './controls.ts';
 import { coalesced, h, setText } from './dom.ts';
 import { plural } from './format.ts';

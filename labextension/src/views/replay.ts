@@ -5,7 +5,7 @@ import { aborted } from '../sources/transport.ts';
 import { toggle } from './controls.ts';
 import { coalesced, fill, h, setText, svg } from './dom.ts';
 import type { Host } from './host.ts';
-import { ReplaySource, SPEEDS } from './replaysource.ts';
+import { ReplaySource, SPEEDS } from './replay/source.ts';
 import { RUN_CSS, mountRun } from './run.ts';
 import { timeLabel } from './ticks.ts';
 

@@ -7,7 +7,7 @@ import { h, setText } from './dom.ts';
 import { count, duration, relative } from './format.ts';
 import type { Host } from './host.ts';
 import { poll } from './poll.ts';
-import { LIST_CSS, VirtualList } from './virtuallist.ts';
+import { LIST_CSS, VirtualList } from './list/virtual.ts';
 
 const ROW_PX = 46;
 const STEP = 100;

@@ -39,7 +39,7 @@ export const SHELL_CSS = `
 .kl-keys dt { font-family: var(--kl-mono); } .kl-keys dd { margin: 0; }
 `;
 
-const THEME = 'kodosumi-lab-theme';
+export const THEME = 'kodosumi-lab-theme';
 const NARROWER = 'kodosumi-lab-narrow';
 const NARROW = '(max-width: 599px)';
 const AFTER_G_MS = 1500;

@@ -2,12 +2,12 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Scripted, arrowOf, reply } from '../sources/_testing.ts';
 import { type Event, EventTable } from '../sources/events.ts';
 import { Refusal, Source } from '../sources/source.ts';
-import { pathOf } from './chart.ts';
+import { pathOf } from './metrics/chart.ts';
 import { type RunState, emptyState, foldEvents } from './fold.ts';
 import { csv } from './metrics.ts';
-import { ReplaySource } from './replaysource.ts';
+import { ReplaySource } from './replay/source.ts';
 import { logTicks, rounded, short, ticks, timeLabel, timeTicks } from './ticks.ts';
-import { Layout } from './timelinelayout.ts';
+import { Layout } from './timeline/layout.ts';
 
 const at = (ts: number, kind: Event['kind'], payload: unknown, agent: string | null = null): Partial<Event> =>
   ({ ts, kind, agent, payload: JSON.stringify(payload) });

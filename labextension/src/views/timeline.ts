@@ -3,11 +3,11 @@
 import { CONTROLS_CSS, button, toggle } from './controls.ts';
 import { coalesced, fill, h, setText, uniqueId } from './dom.ts';
 import { absolute, duration, plural } from './format.ts';
-import { Palette } from './palette.ts';
+import { Palette } from './timeline/palette.ts';
 import { LIST_CSS, VirtualList } from './lists.ts';
 import { type RunStore, type Span, ended } from './store.ts';
-import { type Item, Layout } from './timelinelayout.ts';
-import { AXIS, COLOURS, HEAD, ROW, type Scene, paint, tops, xOf } from './timelinepaint.ts';
+import { type Item, Layout } from './timeline/layout.ts';
+import { AXIS, COLOURS, HEAD, ROW, type Scene, paint, tops, xOf } from './timeline/paint.ts';
 import { Value } from '../sources/value.ts';
 
 /** A live timeline gets this much more room than it needs, so that it is not drawn to another scale all the time. */
@@ -39,6 +39,7 @@ class Timeline {
   private hovered: string | null = null;
   private focused: string | null = null;
   private known = -1;
+  private next = 0;
 
   constructor(
     parent: HTMLElement,
@@ -145,10 +146,13 @@ class Timeline {
 
   private paint(): void {
     const { state } = this.store;
-    if (this.known !== this.store.changed.get()) {
+    // with very many spans it takes its time: then not with every event, but with the last one
+    const begun = performance.now();
+    if (this.known !== this.store.changed.get() && (begun >= this.next || ended(state))) {
       this.known = this.store.changed.get();
       this.layout.update(state);
       this.tell();
+      this.next = begun + 8 * (performance.now() - begun);
     }
     if (this.asTable.get()) {
       this.table.redraw();

@@ -51,7 +51,7 @@ export class Row {
       status: [this.status], flow: [this.opener], id: [h('code', { class: 'kl-mono', text: short, title: row.run_id })], started: [this.started],
       duration: [this.lasted], progress: [this.bar, this.percent, this.at], user: [row.user], result: [this.result],
     };
-    this.element = h('tr', { 'data-id': row.run_id, role: 'row' }, h('td', { class: 'kl-runs-box', role: 'cell' }, h('label', {}, this.box)));
+    this.element = h('tr', { 'data-id': row.run_id, 'data-run-id': row.run_id, role: 'row' }, h('td', { class: 'kl-runs-box', role: 'cell' }, h('label', {}, this.box)));
     for (const { key, title } of COLUMNS) {
       this.element.append(h('td', { class: `kl-runs-${key}`, role: 'cell', 'data-title': title }, ...cells[key]!));
     }
