@@ -13,7 +13,9 @@ from kodosumi_lab.dashboard.mounted import Dashboard
 
 @pytest.fixture(scope="module")
 def dashboard() -> Dashboard:
-    return Dashboard()
+    made = Dashboard()
+    made._made()
+    return made
 
 
 def headers_of(dashboard: Dashboard, *given: tuple[str, str]) -> dict[str, str]:

@@ -6,9 +6,9 @@ let ending: AbortController;
 let host: { [name in keyof ShellHost]: Mock<ShellHost[name]> };
 let system: { matches: boolean };
 
-function mounted(query = '?page=flows', own = true): Shell {
+function mounted(query = '?page=flows'): Shell {
   const keys: Record<string, [string, string]> = { r: ['?page=runs', 'Runs'], i: ['?page=inbox', 'Inbox'] };
-  return mountShell(document.body, { query, keys, own }, ending.signal, host);
+  return mountShell(document.body, { query, keys }, ending.signal, host);
 }
 
 function press(key: string, more: KeyboardEventInit = {}, target: Element = document.body): void {
@@ -153,20 +153,6 @@ describe('title, icon, theme', () => {
     shell.theme(false);
     expect(localStorage.getItem('kodosumi-lab-theme')).toBeNull();
   });
-});
-
-it('leaves a notebook\'s page as it is', () => {
-  document.title = 'Untitled.ipynb';
-  const shell = mounted('?page=flows', false);
-  shell.title('Runs', 3);
-  shell.theme(true);
-  shell.show('?page=runs');
-  press('g');
-  press('i');
-  expect(document.title).toBe('Untitled.ipynb');
-  expect(location.search).toBe('');
-  expect(host.went).not.toHaveBeenCalled();
-  expect(host.narrow).not.toHaveBeenCalled();
 });
 
 it('finds the field to search with wherever it is', () => {

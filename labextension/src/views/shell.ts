@@ -8,8 +8,6 @@ export interface ShellOptions {
   query: string;
   /** Pages by the letter that leads there after `g`: their address and name. */
   keys: Record<string, [string, string]>;
-  /** Whether the browser's page is the dashboard's own; in a notebook address, title, keys and theme are not. */
-  own: boolean;
 }
 
 export interface Shell {
@@ -51,7 +49,7 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
   let chosenDark: boolean | null = null;
 
   const go = (next: string): void => {
-    if (options.own && next !== query) remember(query, next);
+    if (next !== query) remember(query, next);
     query = next;
     host.went(next);
   };
@@ -62,12 +60,6 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
     (event) => go(`?page=run&run=${encodeURIComponent((event as CustomEvent<string>).detail)}`),
     { signal },
   );
-  if (!options.own) {
-    const show = (next: string): void => {
-      query = next;
-    };
-    return { show, title: () => undefined, theme: () => undefined };
-  }
   mountKeys(parent, options.keys, go, signal);
   document.addEventListener(
     'keydown',
