@@ -149,13 +149,13 @@ function mountKeys(parent: HTMLElement, keys: Record<string, [string, string]>, 
   const close = h('button', { class: 'kl-btn', text: 'Close', onclick: () => dialog.close() });
   fill(dialog, h('h2', { text: 'Keys' }), list, close);
 
-  let afterG = 0;
+  let afterG = -Infinity;
   document.addEventListener(
     'keydown',
     (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || writes(event)) return;
       const led = performance.now() - afterG < AFTER_G_MS ? keys[event.key] : undefined;
-      afterG = 0;
+      afterG = -Infinity;
       if (led) go(led[0]);
       else if (event.key === 'g') afterG = performance.now();
       else if (event.key === '/') searchField(document)?.focus();
