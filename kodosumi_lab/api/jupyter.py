@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import hmac
 import importlib
 import os
-from collections.abc import AsyncIterator, Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-__all__ = ["Behind", "Dashboard", "OnPurpose", "Proxied", "jupyter_app", "main"]
+__all__ = ["Behind", "OnPurpose", "Proxied", "jupyter_app", "main"]
 
 # jupyter-server-proxy does not tell when a browser has closed a stream; browsers come back by themselves.
 _STREAM_S = 120.0
@@ -39,6 +38,7 @@ _STREAM_S = 120.0
 _ORPHAN_S = 2.0
 # What is read of a request that is refused.
 _DRAINED_BYTES = 16 * 2**20
+_DASHBOARD = "/dashboard"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -116,66 +116,15 @@ class Behind:
         await self._app({**scope, "root_path": root}, receive, placed)
 
 
-class Dashboard:
-    """The dashboard, made when somebody opens it: it takes seconds and memory, and most servers are never asked for it.
-
-    Attributes
-    ----------
-    carrier
-        The gateway's application, once it carries this one.
-    """
-
-    def __init__(self) -> None:
-        self.carrier: Any = None
-        self._made: Any = None
-        self._task: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
-
-    @property
-    def router(self) -> Dashboard:
-        """Itself: whoever mounts it enters ``router.lifespan_context``."""
-        return self
-
-    @contextlib.asynccontextmanager
-    async def lifespan_context(self, _: Any = None) -> AsyncIterator[None]:
-        """While the gateway serves; afterwards what was made ends."""
-        yield
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _make(self) -> None:
-        await asyncio.to_thread(importlib.import_module, "kodosumi_lab.dashboard.mounted")
-        from kodosumi_lab.dashboard.mounted import Dashboard as Mounted
-
-        made = Mounted()
-        made.carrier = self.carrier
-        ready = asyncio.Event()
-
-        async def live() -> None:  # what it begins and ends belongs to one task, which no request is
-            async with made.lifespan_context():
-                ready.set()
-                await asyncio.Event().wait()
-
-        self._task = asyncio.create_task(live())
-        await ready.wait()
-        self._made = made
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        async with self._lock:
-            if self._made is None:
-                await self._make()
-        await self._made(scope, receive, send)
-
-
 def jupyter_app(secret: str, settings: Settings | None = None) -> FastAPI:
     """The gateway as it stands behind a Jupyter server."""
     held = settings or load()
     if "gateway_stream_s" not in held.model_fields_set:
         held.gateway_stream_s = _STREAM_S
-    app = create_app(settings=held, identity=Proxied(secret), mounts={"/dashboard": Dashboard()}, mcp=False)
+    # the module stands above this one, but a process of its own has to be made of something
+    dashboard = importlib.import_module("kodosumi_lab.dashboard.mounted").Dashboard()
+    mounts = {_DASHBOARD: dashboard}
+    app = create_app(settings=held, identity=Proxied(secret), mounts=mounts, pages=[_DASHBOARD], mcp=False)
     app.add_middleware(OnPurpose)
     app.add_middleware(Behind)
     return app

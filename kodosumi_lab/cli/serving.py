@@ -139,7 +139,7 @@ def served(
         if dashboard:
             from kodosumi_lab.dashboard.mounted import Dashboard
 
-            mounts[DASHBOARD] = Dashboard()
+            mounts[DASHBOARD] = Dashboard(warm=True)
         pages = [DASHBOARD] if dashboard else []
         app = create_app(log_dir=log_dir, mounts=mounts, pages=pages, url=url, **given)
         where, token_file = Path(app.state.gateway.log.root), app.state.token_file

@@ -175,7 +175,10 @@ class Admin:
 
         fields = type(self._gateway.settings).model_fields
         found = []
-        for name, (value, source) in settings.sources(self._gateway.settings).items():
+        named = _in_file(settings.config_file())
+        for name, (value, origin) in settings.sources(self._gateway.settings).items():
+            # nothing remembers what was given as an argument but that it is nowhere else
+            source = origin if origin != str(settings.config_file()) or name in named else "given at the start"
             told = "" if value is None else str(value)
             if isinstance(value, int) and name.endswith(("_bytes", "_memory")):
                 told = f"{value:,} ({size(value)})"
@@ -186,3 +189,13 @@ class Admin:
         """What was done through gateways of this log, newest first."""
         found: list[dict[str, Any]] = await self._access.call("GET", "/audit", limit=limit)
         return found
+
+
+def _in_file(path: Path) -> set[str]:
+    """Names of the settings that a file has."""
+    import tomllib
+
+    try:
+        return set(tomllib.loads(path.read_text()))
+    except (OSError, tomllib.TOMLDecodeError):
+        return set()

@@ -1,4 +1,4 @@
-"""The dashboard without a gateway beside it: under ``panel serve``, and in a notebook's cell.
+"""The dashboard without a gateway beside it, under ``panel serve``.
 
 Who comes is told by Panel's own authentication where it is switched on (``--basic-auth``, ``--oauth-provider``); the
 role is the greatest that a token gives this name, else the setting ``gateway_default_role``. Without it the page asks
@@ -13,7 +13,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from kodosumi_lab.api.gateway import Gateway
-from kodosumi_lab.api.identity import LocalUser, Role, TokenFile, User
+from kodosumi_lab.api.identity import Role, TokenFile, User
 from kodosumi_lab.api.sessions import Sessions
 from kodosumi_lab.dashboard.app import Board, looks
 from kodosumi_lab.dashboard.hub import here
@@ -21,7 +21,7 @@ from kodosumi_lab.dashboard.views.base import heading, html, task
 from kodosumi_lab.dashboard.widgets import Shell
 from kodosumi_lab.dashboard.words import notice
 
-__all__ = ["served", "view"]
+__all__ = ["served"]
 
 _GUEST = "guest"
 
@@ -40,18 +40,6 @@ def served() -> None:
         else _SignIn(sessions, looks()["dark"]).page
     )
     page.servable()
-
-
-def view(*, height: int = 800) -> Any:
-    """The dashboard as a notebook's cell shows it, for the person whose notebook it is.
-
-    Parameters
-    ----------
-    height
-        Of the cell, in pixels.
-    """
-    hub = here()
-    return pn.Column(Board(hub, LocalUser()._user, own=False).page, height=height, sizing_mode="stretch_width")
 
 
 def _by_panel(gateway: Gateway, tokens: TokenFile) -> User | None:

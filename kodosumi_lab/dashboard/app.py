@@ -93,8 +93,6 @@ class Board:
         Whether the user came with a token, and is out once it is revoked.
     narrow
         Whether it is as narrow as a phone, with the pages' names out of the way.
-    own
-        Whether the browser's page is the dashboard's; in a notebook it is not.
 
     Attributes
     ----------
@@ -111,9 +109,9 @@ class Board:
         by_token: bool = False,
         dark: bool = False,
         narrow: bool = False,
-        own: bool = True,
     ) -> None:
         self.hub, self.user = hub, user
+        self._by_token = by_token
         self.state = State()
         location = pn.state.location
         wrong = self.state.read(location.search if location is not None else "")
@@ -126,9 +124,7 @@ class Board:
         self._say_away()
         self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
         keys = {key: (self.state.link(name), PAGES[name]) for key, name in _KEYS.items() if self._may_look(name)}
-        self._shell = Shell(
-            query=self.state.query, dark=dark, narrow=narrow, keys=keys, own=own, width=0, height=0, margin=0
-        )
+        self._shell = Shell(query=self.state.query, dark=dark, narrow=narrow, keys=keys, width=0, height=0, margin=0)
         self.desk.download = self._shell.download
         self.page: Any = pmui.Page(  # type: ignore[attr-defined] # it makes its names known at run time
             title="Kodosumi Lab",
@@ -277,7 +273,9 @@ class Board:
     def _who(self) -> str:
         name = f"{esc(self.user.name)} · {self.user.role.name.lower()}"
         out = (
-            '<form method="post" action="../logout"><button>Sign out</button></form>' if self.desk.api == "../" else ""
+            '<form method="post" action="../logout"><button>Sign out</button></form>'
+            if self._by_token and self.desk.api
+            else ""
         )
         return f'<div class="who"><span title="{name}">{name}</span>{out}</div>'
 

@@ -6,7 +6,9 @@ it, and keeps that in the page, so everything is taken out but who it is, signed
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -29,26 +31,47 @@ _OF_WEBSOCKETS = (b"connection", b"upgrade")
 class Dashboard:
     """An ASGI application for ``create_app(mounts={"/dashboard": Dashboard()}, pages=["/dashboard"])``.
 
+    Panel is imported, which takes a second and some memory, when somebody looks for the first time.
+
+    Parameters
+    ----------
+    warm
+        Do it when the gateway starts, beside everything else.
+
     Attributes
     ----------
     carrier
         The gateway's application, once it carries this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, warm: bool = False) -> None:
+        self.carrier: Any = None
+        self._warm = warm
+        self._hub: Hub | None = None
+        self._key = self._cookie_key = secrets.token_hex(32)
+        self._app: Any = None
+        self._lock = asyncio.Lock()
+        self._open = contextlib.AsyncExitStack()
+
+    async def _ready(self) -> Any:
+        """Panel's application, made by whoever needs it first."""
+        async with self._lock:
+            if self._app is None:
+                await asyncio.to_thread(importlib.import_module, "kodosumi_lab.dashboard.app")
+                app = self._made()
+                await self._open.enter_async_context(app.router.lifespan_context(app))
+                self._app = app
+        return self._app
+
+    def _made(self) -> Any:
         import panel as pn
         from panel.io.fastapi import add_applications
 
-        from kodosumi_lab.dashboard import app as _  # noqa: F401 - before the first request, since it takes a second
-
-        self.carrier: Any = None
-        self._hub: Hub | None = None
-        self._key = secrets.token_hex(32)
         config: Any = pn.config
         if config.cookie_secret is None:
             config.cookie_secret = self._key
         self._cookie_key = config.cookie_secret
-        self._app = add_applications(
+        return add_applications(
             {"/": self._page}, title="Kodosumi Lab", secret_key=self._key.encode(), sign_sessions=True
         ).app
 
@@ -59,12 +82,17 @@ class Dashboard:
 
     @contextlib.asynccontextmanager
     async def lifespan_context(self, _: Any = None) -> AsyncIterator[None]:
-        """While the gateway serves: sessions that nobody looks at any more are dropped."""
-        async with self._app.router.lifespan_context(self._app):
+        """While the gateway serves."""
+        warming = asyncio.ensure_future(self._ready()) if self._warm else None
+        async with self._open:
             yield
+            if warming is not None:
+                with contextlib.suppress(Exception):  # it was told to whoever asked for a page
+                    await warming
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on, with who it is from and little else."""
+        app = await self._ready()
         user = scope.get("state", {}).get("user")
         if isinstance(user, User):
             query = scope.get("query_string", b"").split(b"&")
@@ -72,7 +100,7 @@ class Dashboard:
             lasting = b"v=" in scope.get("query_string", b"") and "/static/" in scope["path"]
             scope = {**scope, "headers": self._headers(scope, user), "query_string": kept}
             send = _kept_by_browsers(send) if lasting else send
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
 
     def _headers(self, scope: Any, user: User) -> list[tuple[bytes, bytes]]:
         from tornado.web import create_signed_value
@@ -102,7 +130,8 @@ class Dashboard:
         told = json.loads(signed)
         if self._hub is None:
             self._hub = Hub(self.carrier)
-        by_token = self._hub.gateway.settings.gateway_identity == "tokens"
+        sessions = getattr(self.carrier.state, "sessions", None)
+        by_token = sessions is not None and sessions.by_token
         return Board(self._hub, User(told["name"], Role[told["role"]]), api="../", by_token=by_token, **looks()).page
 
 

@@ -48,8 +48,6 @@ class Shell(Widget):
         Pages by the letter that leads there.
     entered
         How often Ctrl+Enter was pressed where text is written.
-    own
-        Whether the browser's page is the dashboard's; in a notebook only links are followed.
     cookie
         Kept by the browser, which loads the page again.
     """
@@ -64,7 +62,6 @@ class Shell(Widget):
     narrow = param.Boolean(False)
     keys = param.Dict({})
     entered = param.Integer(0)
-    own = param.Boolean(True)
     cookie = param.String("")
 
     def download(self, name: str, data: bytes, mime: str) -> None:

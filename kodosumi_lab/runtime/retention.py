@@ -140,9 +140,8 @@ def _today() -> str:
 
 
 def _hot_dates(log: EventLog) -> set[str]:
-    """Start dates of the runs that hot segments hold anything of, and of those whose sealing has not been finished."""
-    hot_ids = (run_id for segment in log._open_hot().values() for frame in segment.frames for run_id in frame["run_id"])
-    found = {run_date(run_id) for run_id in set(hot_ids)}
+    """Start dates of runs that a hot segment or its checkpoint holds, and of those whose sealing is not finished."""
+    found = {run_date(run_id) for segment in log._open_hot().values() for run_id in segment.runs}
     hot = set(log.layout.hot_segments())
     for date in log.layout.dates("events"):
         if {parse_segment(path.stem) for path in log.layout.table("events", date).glob("*.parquet")} & hot:

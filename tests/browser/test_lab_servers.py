@@ -84,3 +84,17 @@ def test_the_dashboard_is_made_when_its_tab_is_opened(
         frame.get_by_role("heading", name="Flows", exact=True).wait_for(timeout=60_000)
         background = frame.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
         assert max(int(part) for part in background[4:-1].split(",")) < 60, "as dark as JupyterLab"
+
+
+def test_the_dashboard_is_in_a_cell(showcase: Showcase, open_lab: Callable[..., Lab], tmp_path: Path) -> None:
+    settings = {"KODOSUMI_LAB_LOG_DIR": str(showcase.root)}
+    with serve_jupyter(tmp_path, base_url="/user/ada/", gateway_port=None, **settings) as jupyter:
+        lab = open_lab(jupyter)
+        code = "from kodosumi_lab.dashboard.frame import frame\nframe('?page=analytics')"
+        book = lab.open(jupyter.notebook("board.ipynb", [code]))
+        book.run(0)
+        frame = book.output(0).frame_locator("iframe")
+        frame.get_by_role("heading", name="Analytics").wait_for(timeout=60_000)
+        frame.get_by_role("link", name="Runs", exact=True).click()
+        frame.get_by_placeholder("Search runs").wait_for(timeout=60_000)
+        assert "page=runs" not in lab.page.url

@@ -117,7 +117,7 @@ ROWS = [
     ["widgets.form"],
     ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
     ["dashboard.access"],
-    ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub"],
+    ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub", "dashboard.frame"],
     ["dashboard.report"],
     ["dashboard.views.base"],
     ["dashboard.widgets"],

@@ -26,7 +26,7 @@ def log(tmp_path: Path) -> EventLog:
 
 def write(log: EventLog, *runs: tuple[int, str]) -> list[str]:
     """Runs that start so many days after the first one, each with its last status; all sealed."""
-    writer = LogWriter(log.root, "test", disk=FastDisk())
+    writer = LogWriter(log.root, "test", disk=FastDisk(), trailing_s=-1)
     ids = []
     for n, (day, last) in enumerate(runs):
         emitter = Emitter(new_run(day, n))
@@ -71,7 +71,7 @@ def test_a_day_stays_while_a_run_of_it_is_open(log: EventLog) -> None:
 
 
 def test_a_day_stays_while_a_hot_segment_holds_anything_of_it(log: EventLog) -> None:
-    writer = LogWriter(log.root, "test", disk=FastDisk())
+    writer = LogWriter(log.root, "test", disk=FastDisk(), trailing_s=-1)
     emitter = Emitter(new_run(0))
     emitter.send(writer, meta(), status("finished"))
     assert expire(log, LATER) == []
@@ -86,7 +86,7 @@ def test_a_day_stays_while_a_hot_segment_holds_anything_of_it(log: EventLog) -> 
 def test_today_is_never_closed(log: EventLog) -> None:
     from browser.showcase import new_id
 
-    writer = LogWriter(log.root, "test", disk=FastDisk())
+    writer = LogWriter(log.root, "test", disk=FastDisk(), trailing_s=-1)
     emitter = Emitter(new_id())
     emitter.send(writer, meta(), status("finished"))
     writer.rotate()
@@ -102,7 +102,7 @@ def test_what_another_day_s_launch_names_stays(log: EventLog) -> None:
     folder.mkdir(parents=True)
     for name in (shared, own):
         (folder / name).write_text("{}")
-    writer = LogWriter(log.root, "test", disk=FastDisk())
+    writer = LogWriter(log.root, "test", disk=FastDisk(), trailing_s=-1)
     for day in (0, 5):
         emitter = Emitter(new_run(day))
         code = {"artifact": {"sha256": shared, "date": "2026-01-10", "nbytes": 2}}

@@ -8,8 +8,6 @@ export interface ShellOptions {
   query: string;
   /** Pages by the letter that leads there after `g`: their address and name. */
   keys: Record<string, [string, string]>;
-  /** Whether the browser's page is the dashboard's own; in a notebook address, title, keys and theme are not. */
-  own: boolean;
 }
 
 export interface Shell {
@@ -51,7 +49,7 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
   let chosenDark: boolean | null = null;
 
   const go = (next: string): void => {
-    if (options.own && next !== query) remember(query, next);
+    if (next !== query) remember(query, next);
     query = next;
     host.went(next);
   };
@@ -62,12 +60,6 @@ export function mountShell(parent: HTMLElement, options: ShellOptions, signal: A
     (event) => go(`?page=run&run=${encodeURIComponent((event as CustomEvent<string>).detail)}`),
     { signal },
   );
-  if (!options.own) {
-    const show = (next: string): void => {
-      query = next;
-    };
-    return { show, title: () => undefined, theme: () => undefined };
-  }
   mountKeys(parent, options.keys, go, signal);
   document.addEventListener(
     'keydown',
@@ -157,13 +149,13 @@ function mountKeys(parent: HTMLElement, keys: Record<string, [string, string]>, 
   const close = h('button', { class: 'kl-btn', text: 'Close', onclick: () => dialog.close() });
   fill(dialog, h('h2', { text: 'Keys' }), list, close);
 
-  let afterG = 0;
+  let afterG = -Infinity;
   document.addEventListener(
     'keydown',
     (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || writes(event)) return;
       const led = performance.now() - afterG < AFTER_G_MS ? keys[event.key] : undefined;
-      afterG = 0;
+      afterG = -Infinity;
       if (led) go(led[0]);
       else if (event.key === 'g') afterG = performance.now();
       else if (event.key === '/') searchField(document)?.focus();

@@ -10,11 +10,7 @@ function draw(model: Model, el: HTMLElement, signal: AbortSignal): void {
     model.set(name, value);
     model.save_changes();
   };
-  const options = {
-    query: model.get('query') as string,
-    keys: model.get('keys') as Record<string, [string, string]>,
-    own: model.get('own') !== false,
-  };
+  const options = { query: model.get('query') as string, keys: model.get('keys') as Record<string, [string, string]> };
   const shell = mountShell(root(el, SHELL_CSS, signal), options, signal, {
     went: (query) => {
       model.set('visits', (model.get('visits') as number) + 1);
