@@ -25,11 +25,10 @@ help:  ## what there is
 env: .venv/.ready  ## the environment, from the lock file
 
 lab: env  ## background Ray, and JupyterLab on the first example; prints the URLs
-	$(RUN)/kodosumi-lab up
-	$(RUN)/python -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) examples/01_hello.ipynb
+	@$(RUN)/kodosumi-lab lab examples/01_hello.ipynb
 
 down:  ## end the background Ray of `make lab`
-	$(RUN)/kodosumi-lab down
+	@$(RUN)/kodosumi-lab down
 
 test: env chromium  ## the whole suite
 	$(RUN)/python -m pytest

@@ -72,7 +72,7 @@ _PANELS |= dict.fromkeys(("register", "unregister", "refresh"), "Start")
 _PANELS |= dict.fromkeys(("runs", "show", "logs", "events"), "Look (needs no cluster)")
 _PANELS |= dict.fromkeys(("cancel", "answer"), "Steer")
 _PANELS |= dict.fromkeys(("dashboard", "serve", "token", "deploy"), "Over HTTP")
-_PANELS |= dict.fromkeys(("up", "down", "import", "doctor", "version"), "This machine")
+_PANELS |= dict.fromkeys(("lab", "up", "down", "import", "doctor", "version"), "This machine")
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else there.")]
 LogDir = Annotated[

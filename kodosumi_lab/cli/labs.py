@@ -1,0 +1,149 @@
+"""``lab``: JupyterLab over a background cluster, with one line for each thing that a person needs to know."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from kodosumi_lab.cli.base import Exit, Json, LogDir, UsageError, command
+from kodosumi_lab.cli.output import emit, err, facts, out, say
+
+__all__ = ["lab"]
+
+# On two busy cores JupyterLab was seen to take 12 s.
+_START_S = 120.0
+_END_S = 15.0
+
+
+@command
+def lab(
+    notebook: Annotated[Path | None, typer.Argument(help="Notebook or folder below this one to open.")] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port; the next free one where it is taken.")
+    ] = 8888,
+    browser: Annotated[
+        bool | None, typer.Option("--browser/--no-browser", help="Open a browser; by default where there is a screen.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what JupyterLab writes, not only keep it.")] = False,
+    log_dir: LogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Start the background cluster and JupyterLab, which serves this directory until interrupted.
+
+    The cluster goes on afterwards, and so do its runs; `kodosumi-lab down` ends them.
+
+    Example: kodosumi-lab lab examples/01_hello.ipynb
+    """
+    from kodosumi_lab import settings
+    from kodosumi_lab.runtime import background
+
+    where = _below_here(notebook) if notebook is not None else ""
+    with err().status("starting Ray …"):
+        found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
+    with err().status("starting JupyterLab …"), _jupyter(port, verbose=verbose) as (process, url, token):
+        address = f"{url}lab{f'/tree/{quote(where)}' if where else ''}?token={token}"
+        if as_json:
+            emit({"url": address, **{key: found[key] for key in ("started", "address", "log_dir")}})
+        else:
+            was = "" if found["started"] else " (was running already)"
+            pairs = [("JupyterLab", address), ("Ray", found["address"] + was), ("log", found["log_dir"])]
+            out().print(facts([(f"  {name}", value) for name, value in pairs]), soft_wrap=True)
+            say("interrupt ends JupyterLab; runs go on, and `kodosumi-lab down` ends them", style="dim")
+        if browser if browser is not None else _has_screen():
+            import webbrowser
+
+            webbrowser.open(address)
+        _stay(process)
+
+
+def _below_here(notebook: Path) -> str:
+    """The path as JupyterLab has it, which serves this directory."""
+    here, there = Path.cwd().resolve(), notebook.resolve()
+    if not there.exists():
+        raise UsageError(f"there is no {notebook}")
+    if not there.is_relative_to(here):
+        raise UsageError(f"{notebook} is not below {here}, which JupyterLab serves; start it from there")
+    return there.relative_to(here).as_posix()
+
+
+@contextlib.contextmanager
+def _jupyter(port: int, *, verbose: bool) -> Iterator[tuple[subprocess.Popen[bytes], str, str]]:
+    """JupyterLab, its base address and its token, once it serves."""
+    token = secrets.token_hex(24)
+    options = ["--ServerApp.ip=127.0.0.1", f"--port={port}", "--no-browser"]
+    options += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with _sink(verbose) as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT if sink is not None else None,
+            env={**os.environ, "JUPYTER_TOKEN": token},
+            start_new_session=True,  # an interrupt is for us: it would ask whether it is meant
+        )
+    try:
+        yield process, _address(process), token
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _kept() -> Path:
+    """Where what JupyterLab writes is kept."""
+    from kodosumi_lab.runtime import background
+
+    return background.state_file().with_name("jupyterlab.log")
+
+
+def _sink(verbose: bool) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+    return contextlib.nullcontext(None) if verbose else _kept().open("wb")
+
+
+def _address(process: subprocess.Popen[bytes]) -> str:
+    """Where it serves, as it tells the programs of its user."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    told = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            found: dict[str, Any] = json.loads(told.read_text())
+            return str(found["url"])
+        time.sleep(0.1)
+    raise _ended("JupyterLab did not start")
+
+
+def _has_screen() -> bool:
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _stay(process: subprocess.Popen[bytes]) -> None:
+    """Until JupyterLab ends, or this process is asked to."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        if process.wait():
+            raise _ended(f"JupyterLab ended with code {process.returncode}")
+
+
+def _ended(what: str) -> typer.Exit:
+    tail = "\n".join(_kept().read_text(errors="replace").splitlines()[-10:]) if _kept().exists() else ""
+    say(f"{what}\n{tail}\n({_kept()})", style="red")
+    return typer.Exit(Exit.FAILED)
