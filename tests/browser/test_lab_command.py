@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,10 +41,18 @@ def person(tmp_path: Path) -> Iterator[dict[str, str]]:
     subprocess.run([CLI, "down"], env=own, check=True, capture_output=True, timeout=120)
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A directory with the examples: JupyterLab saves what it has open."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
 @contextlib.contextmanager
-def started(command: list[Any], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def started(command: list[Any], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A process that does not outlive the block."""
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -51,9 +60,9 @@ def started(command: list[Any], environment: dict[str, str]) -> Iterator[subproc
 
 
 def test_every_cell_of_the_first_example_runs_in_a_browser(
-    person: dict[str, str], open_page: Callable[..., Any], tmp_path: Path
+    person: dict[str, str], checkout: Path, open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
-    with started([CLI, "lab", EXAMPLE, "--port", "0", "--json"], person) as lab:
+    with started([CLI, "lab", EXAMPLE, "--port", "0", "--json"], checkout, person) as lab:
         assert lab.stdout is not None
         told = json.loads(lab.stdout.readline())
         server = [one for one in psutil.Process(lab.pid).children() if "jupyterlab" in one.cmdline()]
@@ -84,13 +93,14 @@ def test_every_cell_of_the_first_example_runs_in_a_browser(
     assert psutil.wait_procs(below, timeout=20)[1] == []
 
 
-def test_what_cannot_be_opened_starts_nothing(person: dict[str, str], tmp_path: Path) -> None:
+def test_what_cannot_be_opened_starts_nothing(person: dict[str, str], checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "other.ipynb").write_text("{}")
     for notebook, why in (
         ("nowhere.ipynb", "there is no nowhere.ipynb"),
         (str(tmp_path / "other.ipynb"), "is not below"),
     ):
-        done = subprocess.run([CLI, "lab", notebook], cwd=ROOT, env=person, capture_output=True, text=True, check=False)
+        command = [CLI, "lab", notebook]
+        done = subprocess.run(command, cwd=checkout, env=person, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert why in " ".join(done.stderr.split())
     assert not (tmp_path / "state").exists()
