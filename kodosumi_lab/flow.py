@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import itertools
 import sys
 import types
 import weakref
@@ -79,7 +80,9 @@ class Options:
 
 
 _OPTIONS = {f.name for f in dataclasses.fields(Options)}
-_flows: weakref.WeakValueDictionary[str, Flow] = weakref.WeakValueDictionary()
+# By when they were made: where the newest of a name is gone, the one before it is found again.
+_flows: weakref.WeakValueDictionary[int, Flow] = weakref.WeakValueDictionary()
+_made = itertools.count()
 
 
 class Flow:
@@ -131,7 +134,7 @@ class Flow:
         self._form = form
         self._model: InputModel | None = None
         if listed:  # else nobody finds it by its name, which may be another flow's
-            _flows[self.name] = self
+            _flows[next(_made)] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the target here and now."""

@@ -314,7 +314,16 @@ def _inherit(run: Run, origin: Origin) -> Bring:
 
 
 def _known(meta: dict[str, Any]) -> Flow | None:
-    """The flow in this process that the run was of; nothing is imported or unpickled for it."""
+    """The flow in this process that the run was of; nothing is imported or unpickled for it.
+
+    A module that is imported tells for itself: of several flows of one name only the newest is found by that name.
+    """
+    module, _, path = str(meta["entrypoint"]).partition(":")
+    here: Any = sys.modules.get(module)
+    for part in path.split(".") if here is not None and path else ():
+        here = getattr(here, part, None)
+    if isinstance(here, Flow) and here.name == meta["flow"]:
+        return here
     for flow in registered().values():
         if flow.name == meta["flow"] and (entrypoint_of(flow) or f"{flow.name} (by value)") == meta["entrypoint"]:
             return flow

@@ -106,3 +106,12 @@ def test_an_object_in_a_module_is_a_flow_by_its_name_there(tmp_path: Path, monke
     assert failed == {}
     # one that has no name there travels by value
     assert entrypoint_of(kl.flow(module.Crew(), name="cell")) is None
+
+
+def test_a_rerun_finds_the_flow_of_its_module_whatever_else_has_its_name() -> None:
+    import kitchen
+
+    other = kl.flow(lambda a: a, name="add")
+    assert launch._known({"flow": "add", "entrypoint": "kitchen:add"}) is kitchen.add
+    assert launch._known({"flow": "add", "entrypoint": "elsewhere:add"}) is None
+    assert other.name == "add"
