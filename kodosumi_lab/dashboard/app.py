@@ -55,7 +55,11 @@ _WAITING = Question(
 )
 
 # The views that notebooks share take their type from JupyterLab's variables.
-_ROOT = "#loader { background: none } :root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px; }"
+_ROOT = """
+#loader { background: none }
+:root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px;
+  --jp-border-color2: color-mix(in srgb, var(--panel-on-background-color) 22%, var(--panel-background-color)); }
+"""
 _NAV = """
 nav { display: flex; flex-direction: column; gap: 2px; padding: 10px 8px; }
 nav a { display: flex; align-items: center; gap: 12px; padding: 9px 12px; border-radius: 8px; color: var(--fg); }
