@@ -28,6 +28,13 @@ SHOWN = {
         "✓ twins finished",
         "are 205",
     ],
+    "05_dashboard": [
+        "<dashboard at ",
+        "kodosumi/dashboard/?page=analytics&by=user",
+        "p95",
+        "files cannot be read here",
+        "finished in ",
+    ],
     "06_api": ["http://127.0.0.1:", "prime_gaps", "finished", "'tasks'", "(422,"],
 }
 

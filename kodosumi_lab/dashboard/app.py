@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
+import time
 from typing import Any
 from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.util import edit_readonly  # type: ignore[attr-defined] # it is listed nowhere
 
 from kodosumi_lab.api.identity import Role, User
 from kodosumi_lab.dashboard.access import Problem
@@ -52,7 +55,11 @@ _WAITING = Question(
 )
 
 # The views that notebooks share take their type from JupyterLab's variables.
-_ROOT = "#loader { background: none } :root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px; }"
+_ROOT = """
+#loader { background: none }
+:root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px;
+  --jp-border-color2: color-mix(in srgb, var(--panel-on-background-color) 22%, var(--panel-background-color)); }
+"""
 _NAV = """
 nav { display: flex; flex-direction: column; gap: 2px; padding: 10px 8px; }
 nav a { display: flex; align-items: center; gap: 12px; padding: 9px 12px; border-radius: 8px; color: var(--fg); }
@@ -117,7 +124,9 @@ class Board:
         wrong = self.state.read(location.search if location is not None else "")
         self.desk = Desk(self.state, hub.access(user, by_token=by_token), hub.pulse, api)
         self._views: dict[str, View] = {}
-        self._wanted, self._showing = False, False
+        self._wanted, self._counted, self._showing = False, True, False
+        self._shown_at = 0.0
+        self._later: asyncio.TimerHandle | None = None
         self._nav = html(css=_NAV)
         self._notice = html(margin=(0, 0, 12, 0))
         self._trouble = html(visible=False, margin=(0, 0, 12, 0))
@@ -150,6 +159,9 @@ class Board:
             raw_css=[_ROOT],
             theme="dark" if dark else "default",
         )
+        with edit_readonly(self.page):
+            # it follows whether any session of the process is busy, and each change walks through all models of a page
+            self.page.busy = False
         self._bind()
         if wrong:
             pn.state.onload(lambda: self.desk.tell("; ".join(wrong), "warning"))
@@ -172,10 +184,31 @@ class Board:
         self._ask()
         if self.desk.doc is None or not self.desk.doc.session_context:
             return
-        stop = self.hub.pulse.listen(lambda: self.desk.locked(self._ask))
-        pn.state.on_session_destroyed(lambda *_: stop())
+        stop = self.hub.pulse.listen(lambda: self.desk.locked(self._changed))
+
+        def leave(_: Any) -> None:
+            stop()
+            if self._later is not None:
+                self._later.cancel()
+
+        pn.state.on_session_destroyed(leave)
         # times are told as "3 minutes ago", and nothing else may happen for long
         pn.state.add_periodic_callback(self._ask, period=30_000)
+
+    def _changed(self) -> None:
+        """The log has changed: views in the browser ask by themselves, those made here no more often than they want."""
+        for tell in self.desk.changed:
+            tell()
+        view = self._views.get(self.state.page)
+        every_s = view.every_s if view is not None else None
+        left = 0.0 if every_s is None else every_s - (time.monotonic() - self._shown_at)
+        self._ask(whole=every_s is not None and left <= 0)
+        if left > 0 and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(left, lambda: self.desk.locked(self._in_time))
+
+    def _in_time(self) -> None:
+        self._later = None
+        self._ask()
 
     def _went(self, event: Any) -> None:
         if event.new == self.state.query:
@@ -188,9 +221,13 @@ class Board:
         if self._shell.narrow:
             self.page.sidebar_open = False
 
-    def _ask(self, *_: Any) -> None:
-        """Show what is looked at as it is now; what is asked for meanwhile comes once, afterwards."""
-        self._wanted = True
+    def _ask(self, *_: Any, whole: bool = True) -> None:
+        """Show what is looked at as it is now; what is asked for meanwhile comes once, afterwards.
+
+        Without the `whole` only what is on every page.
+        """
+        self._wanted = self._wanted or whole
+        self._counted = False
         self._shell.query = self.state.query
         if not self._showing:
             self._showing = True
@@ -198,25 +235,28 @@ class Board:
 
     async def _show(self) -> None:
         try:
-            while self._wanted:
-                self._wanted = False
-                await self._once()
+            while self._wanted or not self._counted:
+                whole, self._wanted, self._counted = self._wanted, False, True
+                await self._once(whole)
         finally:
             self._showing = False
 
-    async def _once(self) -> None:
+    async def _once(self, whole: bool) -> None:
         told = ""
         try:
             view = self._place()
             await self._about()
-            await view.show()
+            if whole:
+                await view.show()
+                self._shown_at = time.monotonic()
         except Problem as problem:
             told = problem.detail
         except Exception as error:
             # the edge of a session: whoever looks is told, and the next look may well succeed
             logger.exception("page %s of %s", self.state.page, self.user.name)
             told = f"This page failed: {type(error).__name__}: {error}. The server's log has more."
-        self._trouble.param.update(object=notice(told, "error") if told else "", visible=bool(told))
+        if whole or told:
+            self._trouble.param.update(object=notice(told, "error") if told else "", visible=bool(told))
 
     def _place(self) -> View:
         """The view of the page that is looked at, in its place."""

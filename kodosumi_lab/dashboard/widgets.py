@@ -84,9 +84,12 @@ class LogWidget(Widget):
     _http = param.Boolean(False)
     _page = param.Boolean(True)
     _outbox = param.Dict({})
+    _changes = param.Integer(0)
 
     def __init__(self, desk: Desk, **params: Any) -> None:
         super().__init__(_api=desk.api, **{"sizing_mode": "stretch_width", "margin": 0, **params})
+        self._desk = desk
+        desk.changed.append(self._tell)
         if desk.api:
             return
         self._doc = desk.doc
@@ -94,6 +97,15 @@ class LogWidget(Widget):
         self.param.watch(lambda event: self._channel.take_outbox(event.new), "_outbox")
         if self._doc is not None and self._doc.session_context:
             pn.state.on_session_destroyed(lambda *_: self._channel.close())
+
+    def _tell(self) -> None:
+        self._changes += 1
+
+    def close(self) -> None:
+        """Nobody looks at it any more."""
+        self._desk.changed.remove(self._tell)
+        if not self._desk.api:
+            self._channel.close()
 
     def _post(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         """To the browser; comes from the bridge's thread."""

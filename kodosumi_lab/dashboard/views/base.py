@@ -26,12 +26,15 @@ class Desk:
         What is looked at; what can be asked; the look at the log.
     api
         Where the browser finds the gateway, relative to the page; empty where there is none beside it.
+    changed
+        Called when the log has changed.
     download
         Hands a file to the person: its name, its bytes, and their media type.
     """
 
     def __init__(self, state: State, access: Access, pulse: Pulse, api: str) -> None:
         self.state, self.access, self.pulse, self.api = state, access, pulse, api
+        self.changed: list[Callable[[], None]] = []
         self.download: Callable[[str, bytes, str], None] = lambda *_: None
         self.doc = pn.state.curdoc
 
@@ -68,11 +71,12 @@ class View:
     ----------
     pane
         What is shown.
-    live
-        Whether it changes with the log.
+    every_s
+        How soon it is brought up to date again while the log changes all the time; None where it does so by itself,
+        or need not.
     """
 
-    live = True
+    every_s: float | None = 4.0
     pane: pn.viewable.Viewable
 
     def __init__(self, desk: Desk) -> None:

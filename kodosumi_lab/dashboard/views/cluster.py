@@ -29,6 +29,8 @@ _JOINING = '<p class="muted" role="status">joining the cluster …</p>'
 class Page(View):
     """See the module."""
 
+    every_s = 2.0
+
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._admin = Admin(desk.access)

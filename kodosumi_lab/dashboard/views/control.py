@@ -33,7 +33,7 @@ _PARTS = {
 class Page(View):
     """See the module."""
 
-    live = False
+    every_s = None
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

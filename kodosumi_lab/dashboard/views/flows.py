@@ -118,23 +118,27 @@ class Page(View):
     async def _show_chosen(self) -> None:
         name = self.desk.state.chosen
         if not name:
-            self._place.objects = [html()]
-            self._form = None
+            self._leave()
             self._about.object = empty("Choose a flow", "Its form, and what it did lately, are shown here.")
             self._recent.object = ""
             return
         if self._form is None or self._form.flow != name:
+            self._leave()
             try:
                 flow = await self.desk.access.call("GET", f"/flows/{name}")
             except Problem as problem:
                 self._about.object = notice(problem.detail, "error")
-                self._place.objects = [html()]
-                self._form = None
             else:
                 self._about.object = _about(flow)
                 self._form = Form(self.desk, flow=name)
                 self._place.objects = [self._form]
         self._recent.object = await self._recently(name)
+
+    def _leave(self) -> None:
+        if self._form is not None:
+            self._place.objects = [html()]
+            self._form.close()
+            self._form = None
 
     async def _recently(self, name: str) -> str:
         code = f'(kl.runs().filter(pl.col("flow") == {name!r}).sort("run_id", descending=True).head({_RECENT}))'

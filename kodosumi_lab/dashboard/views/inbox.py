@@ -13,7 +13,7 @@ __all__ = ["Page"]
 class Page(View):
     """See the module. The view in the browser asks and refreshes by itself."""
 
-    live = False
+    every_s = None
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

@@ -31,7 +31,7 @@ _FORMS = {
 class Page(View):
     """See the module. The view in the browser follows the run by itself."""
 
-    live = False
+    every_s = None
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

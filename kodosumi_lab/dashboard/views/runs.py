@@ -24,7 +24,7 @@ _LISTS = ("status", "flow", "user", "tag")
 class Page(View):
     """See the module. The view in the browser asks and refreshes by itself."""
 
-    live = False
+    every_s = None
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

@@ -103,6 +103,9 @@ export class Source {
 
   constructor(readonly transport: Transport) {}
 
+  /** Where the host says when the log has changed: then nobody has to ask again and again. */
+  told: Value<number> | null = null;
+
   /** Why nothing can be done through this source, where that is so: then views offer nothing. */
   readonly readOnly: string | null = null;
 

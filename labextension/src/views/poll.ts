@@ -16,6 +16,8 @@ export interface PollOptions {
 
 /** Who has not answered by then will hardly do so; other ways than HTTP do not always notice that nobody is there. */
 const PATIENCE_MS = 10_000;
+/** Between two questions where the host says when the log has changed; should it forget to. */
+const TOLD_MS = 30_000;
 /** The longest pause between questions that nobody answers. */
 const LONGEST_MS = 15_000;
 
@@ -34,6 +36,7 @@ export function poll(source: Source, path: () => string, take: (data: unknown) =
   };
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && wake(), { signal });
   window.addEventListener('online', wake, { signal });
+  source.told?.watch(wake, signal);
   void (async () => {
     let failures = 0;
     let known = { path: '', etag: '' };
@@ -67,7 +70,7 @@ export function poll(source: Source, path: () => string, take: (data: unknown) =
       } finally {
         clearTimeout(timer);
       }
-      const seen = typeof everyMs === 'number' ? everyMs : everyMs();
+      const seen = source.told ? TOLD_MS : typeof everyMs === 'number' ? everyMs : everyMs();
       const usual = document.visibilityState === 'hidden' ? hiddenMs : seen;
       const wait = failures === 0 ? usual : Math.max(usual, Math.min(LONGEST_MS, 500 * 2 ** failures));
       await pause(wait, AbortSignal.any([signal, now.signal]));

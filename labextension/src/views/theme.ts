@@ -51,6 +51,11 @@ const VARIABLES = `
   max-width: 100%;
 }
 .kl a { color: var(--kl-accent); }
+/* Drawn by hand: a page that resets borders makes the browser's own bar green. */
+.kl progress { appearance: none; border: 0; border-radius: 4px; overflow: hidden; background: var(--kl-border); }
+.kl progress::-webkit-progress-bar { background: none; }
+.kl progress::-webkit-progress-value { background: var(--kl-accent); }
+.kl progress::-moz-progress-bar { background: var(--kl-accent); }
 .kl .kl-muted { color: var(--kl-fg2); }
 .kl .kl-mono { font-family: var(--kl-mono); font-size: .92em; }
 .kl .kl-row { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; }

@@ -4,6 +4,7 @@ import { type Host, OPEN_RUN } from '../views/host.ts';
 import { CommTransport, type Model } from '../sources/comm.ts';
 import { Failover } from '../sources/failover.ts';
 import { Source } from '../sources/source.ts';
+import { Value } from '../sources/value.ts';
 import { FetchTransport, type Transport } from '../sources/transport.ts';
 
 export type { Model };
@@ -34,10 +35,22 @@ export function widget(draw: (model: Model, el: HTMLElement, source: Source, sig
  */
 export function sourceOf(model: Model, signal: AbortSignal): Source {
   const api = model.get('_api') as string | undefined;
-  if (api) return new Source(new FetchTransport(new URL(api, location.href).href));
+  if (api) return told(new Source(new FetchTransport(new URL(api, location.href).href)), model, signal);
   const ways = new Failover([new CommTransport(model, signal)], signal);
   if (model.get('_http') !== false) void preferHttp(ways, model.get('_log') as string, signal);
-  return new Source(ways);
+  return told(new Source(ways), model, signal);
+}
+
+/** Where the host counts the changes of the log (trait `_changes`), views ask when it has changed. */
+function told(source: Source, model: Model, signal: AbortSignal): Source {
+  const counted = (): number => model.get('_changes') as number;
+  if (typeof counted() !== 'number') return source;
+  const changes = new Value(counted());
+  const changed = (): void => changes.set(counted());
+  model.on('change:_changes', changed);
+  signal.addEventListener('abort', () => model.off('change:_changes', changed), { once: true });
+  source.told = changes;
+  return source;
 }
 
 async function preferHttp(ways: Failover, log: string, signal: AbortSignal): Promise<void> {
