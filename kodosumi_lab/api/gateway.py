@@ -288,7 +288,8 @@ def _asked(call: Callable[..., _T], *args: Any) -> _T:
 
 
 def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
+    # a route may have put another log in the place of the application's
+    gateway: Gateway = getattr(request.state, "gateway", None) or request.app.state.gateway
     return gateway
 
 

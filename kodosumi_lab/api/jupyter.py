@@ -14,16 +14,17 @@ import hmac
 import importlib
 import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kodosumi_lab.api import problems
+from kodosumi_lab.api import opened, problems
 from kodosumi_lab.api.app import PREFIX, create_app
 from kodosumi_lab.api.identity import LocalUser, User
-from kodosumi_lab.jupyter import SECRET_HEADER, SECRET_VARIABLE
+from kodosumi_lab.jupyter import ROOT_VARIABLE, SECRET_HEADER, SECRET_VARIABLE
 from kodosumi_lab.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -116,15 +117,26 @@ class Behind:
         await self._app({**scope, "root_path": root}, receive, placed)
 
 
-def jupyter_app(secret: str, settings: Settings | None = None) -> FastAPI:
-    """The gateway as it stands behind a Jupyter server."""
+def jupyter_app(secret: str, settings: Settings | None = None, root: Path | None = None) -> FastAPI:
+    """The gateway as it stands behind a Jupyter server.
+
+    Parameters
+    ----------
+    secret, settings
+        As of :class:`Proxied`, and of :func:`kodosumi_lab.api.app.create_app`.
+    root
+        The folder of that server's files, of which event logs are opened.
+    """
     held = settings or load()
     if "gateway_stream_s" not in held.model_fields_set:
         held.gateway_stream_s = _STREAM_S
     # the module stands above this one, but a process of its own has to be made of something
     dashboard = importlib.import_module("kodosumi_lab.dashboard.mounted").Dashboard()
     mounts = {_DASHBOARD: dashboard}
-    app = create_app(settings=held, identity=Proxied(secret), mounts=mounts, pages=[_DASHBOARD], mcp=False)
+    app = create_app(
+        settings=held, identity=Proxied(secret), mounts=mounts, pages=[_DASHBOARD], mcp=False,
+        routers=[opened.router(root, held)],
+    )  # fmt: skip
     app.add_middleware(OnPurpose)
     app.add_middleware(Behind)
     return app
@@ -146,10 +158,12 @@ def main() -> None:
     secret = os.environ.pop(SECRET_VARIABLE, "")  # whatever this process starts need not know it
     if not secret:
         parser.error(f"{SECRET_VARIABLE} is not set: this is started by jupyter-server-proxy")
+    root = os.environ.pop(ROOT_VARIABLE, "")
     import uvicorn
 
+    app = jupyter_app(secret, root=Path(root) if root else None)
     config = uvicorn.Config(
-        jupyter_app(secret), uds=asked.uds, log_level="warning", access_log=False, server_header=False,
+        app, uds=asked.uds, log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, lifespan="on", timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)

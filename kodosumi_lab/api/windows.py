@@ -102,6 +102,10 @@ class Windows:
             total = last + 1
             start, stop = _stretch(total, offset, limit)
             return Window(self._events(run_id, asked, start, stop - 1), start, total)
+        return self.placed(run_id, asked, last, offset, limit)
+
+    def placed(self, run_id: str, asked: Filter, last: int, offset: int, limit: int) -> Window:
+        """As :meth:`window`, by counting: also of a run whose events are not all there."""
         seqs = self._fitting(run_id, asked, last)
         start, stop = _stretch(len(seqs), offset, limit)
         if start == stop:
