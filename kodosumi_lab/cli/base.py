@@ -69,7 +69,7 @@ _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
 
 _PANELS = dict.fromkeys(("run", "flows"), "Start")
 _PANELS |= dict.fromkeys(("register", "unregister", "refresh"), "Start")
-_PANELS |= dict.fromkeys(("runs", "show", "logs", "events"), "Look (needs no cluster)")
+_PANELS |= dict.fromkeys(("runs", "show", "logs", "events", "export"), "Look (needs no cluster)")
 _PANELS |= dict.fromkeys(("cancel", "answer"), "Steer")
 _PANELS |= dict.fromkeys(("dashboard", "serve", "token", "deploy"), "Over HTTP")
 _PANELS |= dict.fromkeys(("lab", "up", "down", "import", "doctor", "version"), "This machine")

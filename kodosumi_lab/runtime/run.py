@@ -366,6 +366,30 @@ class Run:
         held = self._cluster()
         return bool(ray.get(held.dispatcher.cancel.remote(self.id, by or getpass.getuser(), grace_s=grace_s)))
 
+    def export(self, path: str | Path | None = None) -> Path:
+        """Write it, as far as it has come, to one file that JupyterLab shows without the log.
+
+        Parameters
+        ----------
+        path
+            A file named ``*.kodosumi-run.json``, or a folder for one; the current folder by default.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            It has another name.
+        LogError
+            The run has more than 200,000 events or 128 MiB, or the file cannot be written.
+        """
+        from kodosumi_lab.runtime import exporting
+
+        return exporting.export(self, path)
+
     def delete(self, *, by: str | None = None) -> None:
         """Take an ended run out of the log: readers leave it out from now on, compaction drops its events.
 

@@ -78,6 +78,7 @@ ROWS = [
     [
         "runtime.cell",
         "runtime.elsewhere",
+        "runtime.exporting",
         "runtime.run",
         "runtime.run_files",
         "runtime.waiting",
