@@ -2,6 +2,7 @@
 
 import { commands } from './plugins/commands.ts';
 import { connection, feed } from './plugins/connection.ts';
+import { files } from './plugins/files.ts';
 import { host } from './plugins/host.ts';
 import { notifications } from './plugins/notifications.ts';
 import { provenance } from './plugins/provenance.ts';
@@ -14,4 +15,4 @@ import { watched } from './plugins/watched.ts';
 
 export * from './plugins/tokens.ts';
 
-export default [settings, connection, feed, host, watched, tabs, commands, sidebar, status, notifications, renderer, provenance];
+export default [settings, connection, feed, host, watched, tabs, commands, sidebar, status, notifications, renderer, provenance, files];

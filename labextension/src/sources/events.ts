@@ -42,6 +42,12 @@ export class EventTable {
     );
   }
 
+  /** Of events that are there already. */
+  static of(events: readonly Event[]): EventTable {
+    const column = <K extends keyof Event>(name: K): Column<Event[K]> => ({ at: (row) => events[row]![name] });
+    return new EventTable(events.length, column('seq'), column('ts'), column('kind'), column('agent'), column('attempt'), column('payload'));
+  }
+
   at(row: number): Event {
     return {
       seq: this.seqs.at(row),

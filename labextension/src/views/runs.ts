@@ -70,6 +70,7 @@ class Runs {
   constructor(
     parent: HTMLElement, private readonly source: Source, private readonly options: RunsOptions, private readonly signal: AbortSignal, private readonly host: Host,
   ) {
+    if (source.readOnly !== null) this.element.dataset['frozen'] = 'true';
     this.query = options.query instanceof Value ? options.query : new Value<RunQuery>(options.query ?? {});
     this.selection = new Selection(options.selected ?? new Value<string[]>([]));
     this.list = new RunList(source, this.query, () => this.held(), signal, options.limit);

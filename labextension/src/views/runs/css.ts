@@ -37,6 +37,7 @@ export const RUNS_STYLE = `
 .kl .kl-runs tr.kl-chosen { background: color-mix(in srgb, var(--kl-accent) 12%, transparent); }
 .kl .kl-runs tr.kl-gone { opacity: .5; }
 .kl .kl-runs-box { width: 34px; }
+.kl .kl-runs[data-frozen] .kl-runs-box { display: none; }
 .kl .kl-runs :is(td, th).kl-runs-box { padding: 0; }
 .kl .kl-runs-box > label { display: block; padding: 5px 8px 5px 10px; cursor: pointer; line-height: 1; }
 .kl .kl-runs-box input { accent-color: var(--kl-accent); margin: 0; width: 15px; height: 15px; vertical-align: middle; }
