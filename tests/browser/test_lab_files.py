@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from conftest import eventually
 
 import kodosumi_lab as kl
-from browser.lab import Gateway, Jupyter, Lab, serve_jupyter
+from browser.lab import Jupyter, Lab, serve_jupyter
 from browser.showcase import Showcase
 
 #: What the browser says of a refusal that a test provokes.

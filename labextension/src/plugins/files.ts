@@ -63,6 +63,7 @@ function track(app: JupyterFrontEnd, factory: Factory, restorer: ILayoutRestorer
   app.docRegistry.addWidgetFactory(factory);
   const tracker = new WidgetTracker<Shown>({ namespace: factory.name.toLowerCase().replaceAll(' ', '-') });
   factory.widgetCreated.connect((_, widget) => {
+    widget.toolbar.hide(); // views have their buttons where they belong
     widget.context.pathChanged.connect(() => void tracker.save(widget));
     void tracker.add(widget);
   });
@@ -77,9 +78,7 @@ class Factory extends ABCWidgetFactory<Shown> {
   }
 
   protected override createNewWidget(context: DocumentRegistry.Context): Shown {
-    const widget = new DocumentWidget<Widget>({ content: this.draw(context), context });
-    widget.toolbar.hide(); // views have their buttons where they belong
-    return widget;
+    return new DocumentWidget({ content: this.draw(context), context });
   }
 }
 
