@@ -24,7 +24,6 @@ const RUN_VIEWER = 'Kodosumi Run';
 const LOG_VIEWER = 'Kodosumi Event Log';
 const UNREAD = 'kodosumi-unread';
 
-type Shown = DocumentWidget;
 type Draw = (context: DocumentRegistry.Context) => Widget;
 
 export const files: JupyterFrontEndPlugin<void> = {
@@ -72,13 +71,15 @@ function track(app: JupyterFrontEnd, factory: Factory, restorer: ILayoutRestorer
   });
 }
 
+class Shown extends DocumentWidget {}
+
 class Factory extends ABCWidgetFactory<Shown> {
   constructor(options: DocumentRegistry.IWidgetFactoryOptions, private readonly draw: Draw) {
     super(options);
   }
 
   protected override createNewWidget(context: DocumentRegistry.Context): Shown {
-    return new DocumentWidget({ content: this.draw(context), context });
+    return new Shown({ content: this.draw(context), context });
   }
 }
 
