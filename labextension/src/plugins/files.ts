@@ -71,15 +71,15 @@ function track(app: JupyterFrontEnd, factory: Factory, restorer: ILayoutRestorer
   });
 }
 
-class Shown extends DocumentWidget {}
+type Shown = DocumentWidget;
 
 class Factory extends ABCWidgetFactory<Shown> {
-  constructor(options: DocumentRegistry.IWidgetFactoryOptions, private readonly draw: Draw) {
+  constructor(options: DocumentRegistry.IWidgetFactoryOptions<Shown>, private readonly draw: Draw) {
     super(options);
   }
 
   protected override createNewWidget(context: DocumentRegistry.Context): Shown {
-    return new Shown({ content: this.draw(context), context });
+    return new DocumentWidget({ content: this.draw(context), context });
   }
 }
 
