@@ -274,6 +274,40 @@ def test_the_settings_are_in_the_editor_and_the_code_style_counts(
     lab.page.evaluate(saved, "python")
 
 
+def test_the_settings_say_where_tabs_open_and_where_the_gateway_is(
+    lab: Lab, jupyter: Jupyter, showcase: Showcase, tmp_path: Any
+) -> None:
+    from browser.showcase import Scene
+    from kodosumi_lab.runtime.log import LogWriter
+
+    saved = """async (settings) => globalThis.jupyterapp.serviceManager.settings.save('kodosumi-lab:plugin', JSON.stringify(settings))"""
+    writer = LogWriter(tmp_path / "log", "other")
+    other = Scene(writer, "somewhere_else", ago_s=1)
+    elsewhere = Gateway(writer.layout.root)
+    left = "(label) => [...globalThis.jupyterapp.shell.widgets('main')].find((w) => w.title.label.startsWith(label)).node.getBoundingClientRect().left"
+    try:
+        lab.page.evaluate(saved, {"defaultLayout": "beside", "serverUrl": f"proxy/{elsewhere.port}"})
+        lab.page.reload()
+        lab.ready()
+        lab.open(jupyter.notebook("beside.ipynb", [""]), kernel=False)
+        bar = sidebar(lab)
+        bar.locator(f"[data-run-id='{other.run_id}']").wait_for()
+        assert bar.locator(f"[data-run-id='{showcase.running}']").count() == 0
+        lab.execute("kodosumi:open-run", runId=other.run_id)
+        eventually(lambda: current(lab).startswith("somewhere_else"))
+        eventually(lambda: lab.page.evaluate(left, "somewhere_else") > lab.page.evaluate(left, "beside.ipynb") + 200)
+        lab.execute("kodosumi:open-runs")
+        eventually(lambda: current(lab) == "Runs")
+        eventually(lambda: lab.page.evaluate(left, "Runs") > lab.page.evaluate(left, "beside.ipynb") + 200)
+    finally:
+        lab.page.evaluate(saved, {})
+        lab.close_all()
+        lab.page.reload()
+        lab.ready()
+        elsewhere.stop()
+        writer.close()
+
+
 def test_dashboard_that_is_not_served_is_said_kindly(lab: Lab) -> None:
     lab.page.allowed.append("status of 404")
     lab.execute("kodosumi:open-dashboard")

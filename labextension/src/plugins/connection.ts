@@ -18,7 +18,9 @@ export const connection: JupyterFrontEndPlugin<IConnection> = {
   requires: [ISettings],
   provides: IConnection,
   activate: (app: JupyterFrontEnd, settings: ISettings) => {
-    const link = new Link(new FetchTransport(`${app.serviceManager.serverSettings.baseUrl}kodosumi`), forever);
+    const { baseUrl } = app.serviceManager.serverSettings;
+    const path = (): string => settings.value.get().serverUrl;
+    const link = new Link(new FetchTransport(() => baseUrl + path()), forever);
     let told = false;
     link.state.watch((state) => {
       const wrong = state.kind === 'live' && !told ? mismatch(state.version) : null;
@@ -26,7 +28,14 @@ export const connection: JupyterFrontEndPlugin<IConnection> = {
       told = true;
       Notification.warning(wrong, { autoClose: false });
     }, forever);
-    void settings.ready.then(() => settings.value.get().autoConnect && link.start());
+    void settings.ready.then(() => {
+      let asked = path();
+      settings.value.watch(() => {
+        if (path() !== asked && link.state.get().kind !== 'off') link.retry();
+        asked = path();
+      }, forever);
+      if (settings.value.get().autoConnect) link.start();
+    });
     return link;
   },
 };

@@ -7,6 +7,8 @@ import { ISettings, type Settings } from './tokens.ts';
 
 const DEFAULTS: Settings = {
   autoConnect: true,
+  serverUrl: 'kodosumi',
+  defaultLayout: 'tabs',
   refreshInterval: 2,
   notifyOn: ['finished', 'failed', 'asks'],
   notifyAbout: 'watched',

@@ -9,7 +9,7 @@ import type { JSONObject, ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Source } from '../sources/source.ts';
 import { dashboardIcon, inboxIcon, kodosumiIcon } from './icons.ts';
 import { CATEGORY, Commands, texts } from './names.ts';
-import { IConnection, IHost, IViews, IWatched } from './tokens.ts';
+import { IConnection, IHost, ISettings, IViews, IWatched } from './tokens.ts';
 import { drawDashboard, drawForm, drawInbox, drawRun, drawRuns } from './drawn.ts';
 import { View } from './view.ts';
 
@@ -26,8 +26,7 @@ interface Kind {
 /** The end of an id: ids that start at the same time begin alike. */
 const short = (runId = ''): string => runId.slice(-8);
 
-function kindsOf(app: JupyterFrontEnd, host: IHost, watched: IWatched, trans: TranslationBundle): Record<string, Kind> {
-  const base = app.serviceManager.serverSettings.baseUrl;
+function kindsOf(host: IHost, watched: IWatched, trans: TranslationBundle): Record<string, Kind> {
   const launched = (runId: string): void => {
     watched.add(runId);
     host.openRun(runId);
@@ -61,7 +60,7 @@ function kindsOf(app: JupyterFrontEnd, host: IHost, watched: IWatched, trans: Tr
       icon: dashboardIcon,
       label: () => trans.__('Kodosumi Dashboard'),
       caption: trans.__('Runs, flows and the cluster, in a page of its own'),
-      draw: (element, source, signal) => drawDashboard(element, source, `${base}kodosumi/dashboard/`, trans, signal),
+      draw: (element, source, signal) => drawDashboard(element, source, source.transport.url('/dashboard/') ?? '', trans, signal),
     },
   };
 }
@@ -76,13 +75,14 @@ export const tabs: JupyterFrontEndPlugin<IViews> = {
   description: 'Tabs with runs, forms, the runs table, the inbox and the dashboard.',
   autoStart: true,
   provides: IViews,
-  requires: [IConnection, IHost, IWatched],
+  requires: [IConnection, IHost, IWatched, ISettings],
   optional: [ILayoutRestorer, ICommandPalette, ILauncher, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     link: IConnection,
     host: IHost,
     watched: IWatched,
+    settings: ISettings,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
     launcher: ILauncher | null,
@@ -90,14 +90,19 @@ export const tabs: JupyterFrontEndPlugin<IViews> = {
   ) => {
     const trans = (translator ?? nullTranslator).load('kodosumi_lab');
     const tracker: IViews = new WidgetTracker({ namespace: 'kodosumi-lab' });
-    const kinds = kindsOf(app, host, watched, trans);
+    const kinds = kindsOf(host, watched, trans);
 
     const open = (given: ReadonlyPartialJSONObject): MainAreaWidget<View> => {
       const args = textsOf(given);
       const id = `kodosumi-lab-${keyOf(args)}`;
       const found = tracker.find((widget) => widget.id === id);
       const widget = found ?? make(args, id);
-      if (!widget.isAttached) app.shell.add(widget, 'main', { type: 'Kodosumi' });
+      if (!widget.isAttached) {
+        // what stands beside the notebook already is joined, so that the notebook stays as wide as it is
+        const ref = tracker.find((other) => other !== widget && other.isAttached)?.id;
+        const beside = settings.value.get().defaultLayout === 'beside';
+        app.shell.add(widget, 'main', { type: 'Kodosumi', ...(beside ? { mode: ref === undefined ? 'split-right' : 'tab-after', ref } : {}) });
+      }
       app.shell.activateById(id);
       return widget;
     };

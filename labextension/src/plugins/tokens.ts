@@ -37,6 +37,9 @@ export type NotifyOn = 'finished' | 'failed' | 'asks';
 /** The settings, as schema/plugin.json describes them. */
 export interface Settings {
   autoConnect: boolean;
+  /** A path below the Jupyter server. */
+  serverUrl: string;
+  defaultLayout: 'tabs' | 'beside';
   refreshInterval: number;
   notifyOn: NotifyOn[];
   notifyAbout: 'watched' | 'all';

@@ -39,12 +39,14 @@ export class FetchTransport implements Transport {
   readonly name = 'http';
 
   constructor(
-    private readonly base: string,
+    /** Where the gateway is; asked at each request. */
+    private readonly base: string | (() => string),
     private readonly headers: Record<string, string> = {},
   ) {}
 
   url(path: string): string {
-    return this.base.replace(/\/$/, '') + path;
+    const base = typeof this.base === 'string' ? this.base : this.base();
+    return base.replace(/\/$/, '') + path;
   }
 
   async send(request: Request): Promise<Reply> {
