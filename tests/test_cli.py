@@ -258,6 +258,27 @@ def test_reading_an_empty_log_needs_nothing(plain: Cli) -> None:
     assert not plain.log_dir.exists()
 
 
+def test_export_writes_one_file_and_says_where(plain: Cli, tmp_path: Path) -> None:
+    from logkit import Emitter, FastDisk, meta, new_run, row, status
+
+    from kodosumi_lab.runtime.log import LogWriter
+
+    writer = LogWriter(tmp_path / "log", "test", disk=FastDisk())
+    one = Emitter(new_run(0, 1))
+    one.send(writer, meta(flow="m:primes"), row("inputs", {}), status("running"), status("finished"))
+    writer.close()
+    words = ["export", one.run_id[-8:], "--log-dir", str(tmp_path / "log"), "--output"]
+    path = Path(plain(*words, str(tmp_path)).out.strip())
+    assert path.name == f"primes-{one.run_id[-8:]}.kodosumi-run.json"
+    assert plain(*words, str(path), "--json").json == {
+        "run_id": one.run_id,
+        "path": str(path),
+        "nbytes": path.stat().st_size,
+    }
+    assert "name it *.kodosumi-run.json" in plain(*words, "mine.json", code=Exit.USAGE).err
+    assert "cannot be written" in plain(*words, "no/a.kodosumi-run.json", code=Exit.FAILED).err
+
+
 def test_detaching_without_a_cluster_is_refused(plain: Cli) -> None:
     done = plain("run", "theirs:demo", "--detach", code=Exit.NO_CLUSTER)
     assert "kodosumi-lab up" in done.err
