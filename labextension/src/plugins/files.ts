@@ -4,6 +4,7 @@ import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } fro
 import { WidgetTracker } from '@jupyterlab/apputils';
 import { ABCWidgetFactory, type DocumentRegistry, DocumentWidget, TextModelFactory } from '@jupyterlab/docregistry';
 import { ITranslator, type TranslationBundle, nullTranslator } from '@jupyterlab/translation';
+import type { IDisposable } from '@lumino/disposable';
 import { Widget } from '@lumino/widgets';
 import type { Link } from '../sources/link.ts';
 import type { Source } from '../sources/source.ts';
@@ -24,6 +25,7 @@ const RUN_VIEWER = 'Kodosumi Run';
 const LOG_VIEWER = 'Kodosumi Event Log';
 const UNREAD = 'kodosumi-unread';
 
+type Shown = DocumentWidget;
 type Draw = (context: DocumentRegistry.Context) => Widget;
 
 export const files: JupyterFrontEndPlugin<void> = {
@@ -47,31 +49,37 @@ export const files: JupyterFrontEndPlugin<void> = {
     const common = { readOnly: true, canStartKernel: false, preferKernel: false, translator: translator ?? nullTranslator };
     const run = new Factory({ ...common, name: RUN_VIEWER, label: trans.__('Kodosumi Run'), fileTypes: [RUN_FILE], defaultFor: [RUN_FILE] },
       (context) => new RunFile(context, link, host, trans));
-    const log = new Factory({ ...common, name: LOG_VIEWER, label: trans.__('Kodosumi Event Log'), modelName: UNREAD, fileTypes: [SEGMENT, PARQUET], defaultFor: [SEGMENT] },
+    const log = (...defaultFor: string[]): Factory => new Factory(
+      { ...common, name: LOG_VIEWER, label: trans.__('Kodosumi Event Log'), modelName: UNREAD, fileTypes: [SEGMENT, PARQUET], defaultFor },
       (context) => logFile(app, context, link, host, trans));
-    for (const factory of [run, log]) track(app, factory, restorer);
+    const tracked = track(app, LOG_VIEWER, restorer);
+    track(app, RUN_VIEWER, restorer)(run);
+    const added = tracked(log(SEGMENT));
     void app.restored.then(() => {
       // whoever opens Parquet files of any kind keeps doing so; where nobody does, a text editor would show bytes
-      const others = registry.defaultWidgetFactory('a.parquet');
-      if (others.name === registry.defaultWidgetFactory('a').name) registry.setDefaultWidgetFactory(PARQUET, LOG_VIEWER);
+      if (registry.defaultWidgetFactory('a.parquet').name !== registry.defaultWidgetFactory('a').name) return;
+      added.dispose();
+      tracked(log(SEGMENT, PARQUET));
     });
   },
 };
 
-function track(app: JupyterFrontEnd, factory: Factory, restorer: ILayoutRestorer | null): void {
-  app.docRegistry.addWidgetFactory(factory);
-  const tracker = new WidgetTracker<Shown>({ namespace: factory.name.toLowerCase().replaceAll(' ', '-') });
-  factory.widgetCreated.connect((_, widget) => {
-    widget.toolbar.hide(); // views have their buttons where they belong
-    widget.context.pathChanged.connect(() => void tracker.save(widget));
-    void tracker.add(widget);
-  });
+/** What registers factories of this name, so that their documents come back with the layout. */
+function track(app: JupyterFrontEnd, name: string, restorer: ILayoutRestorer | null): (factory: Factory) => IDisposable {
+  const tracker = new WidgetTracker<Shown>({ namespace: name.toLowerCase().replaceAll(' ', '-') });
   void restorer?.restore(tracker, {
-    command: 'docmanager:open', args: (widget) => ({ path: widget.context.path, factory: factory.name }), name: (widget) => widget.context.path,
+    command: 'docmanager:open', args: (widget) => ({ path: widget.context.path, factory: name }), name: (widget) => widget.context.path,
   });
+  return (factory) => {
+    factory.widgetCreated.connect((_, widget) => {
+      widget.title.icon = kodosumiIcon;
+      widget.toolbar.hide(); // views have their buttons where they belong
+      widget.context.pathChanged.connect(() => void tracker.save(widget));
+      void tracker.add(widget);
+    });
+    return app.docRegistry.addWidgetFactory(factory);
+  };
 }
-
-type Shown = DocumentWidget;
 
 class Factory extends ABCWidgetFactory<Shown> {
   constructor(options: DocumentRegistry.IWidgetFactoryOptions<Shown>, private readonly draw: Draw) {
