@@ -208,7 +208,7 @@ class Runs {
   private rowOf(data: RunRow): Row {
     let row = this.rows.get(data.run_id);
     if (!row) {
-      row = new Row(data, !this.host.openRun);
+      row = new Row(data, !this.host.openRun, this.source.readOnly !== null);
       row.choose(this.selection.has(data.run_id));
       this.rows.set(data.run_id, row);
     }

@@ -92,11 +92,13 @@ describe('a file', () => {
 
   it('with several runs lists them, and opens one in its place', async () => {
     const exported = new ExportedSource(readExport(file()));
-    const row = await exported.run(RUN);
+    const row = { ...(await exported.run(RUN)), status: 'running', ended: null };
     exported.raw = () => Promise.resolve(reply(200, JSON.stringify({ items: [row], total: 2, next: null })));
     mountSaved(place, exported, { name: 'a.parquet', nbytes: 5, runs: 2, run_id: null }, controller.signal, { openRun: () => expect.fail('another log') });
     await until(() => place.querySelector('tbody tr'), 'the list');
     expect(place.querySelector('.kl-runs')!.getAttribute('data-frozen')).toBe('true');
+    // it was open when it was written, and has come no further since
+    expect(place.querySelector('td.kl-runs-duration')!.textContent).toBe('1.0 s');
     place.querySelector<HTMLElement>('tbody tr button')!.click();
     await until(() => place.querySelector('.kl-run-main:not([hidden])'), 'the run');
     expect(document.activeElement?.textContent).toBe('‹ all runs of the file');

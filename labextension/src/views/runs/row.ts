@@ -42,7 +42,7 @@ export class Row {
   private readonly at = h('span', { class: 'kl-runs-text kl-muted' });
   private readonly result = h('span', { class: 'kl-runs-text' });
 
-  constructor(row: RunRow, expands: boolean) {
+  constructor(row: RunRow, expands: boolean, private readonly frozen = false) {
     this.row = row;
     const short = shortId(row.run_id);
     this.box = h('input', { type: 'checkbox', 'aria-label': `Select run ${short}` });
@@ -81,7 +81,7 @@ export class Row {
   times(now: number = Date.now()): void {
     const { row } = this;
     setText(this.started, relative(Date.parse(row.started), now));
-    const since = row.status === 'running' ? Math.max(0, now - Date.parse(row.updated)) / 1000 : 0;
+    const since = row.status === 'running' && !this.frozen ? Math.max(0, now - Date.parse(row.updated)) / 1000 : 0;
     setText(this.lasted, row.status === 'starting' ? (row.place === null ? '' : `${ordinal(row.place)} in the queue`) : duration(row.active_s + since));
     if (row.ended !== null) this.lasted.title = `ended ${absolute(Date.parse(row.ended))}`;
   }
