@@ -138,6 +138,26 @@ def test_names_say_which_viewer_opens_a_file(lab: Lab) -> None:
     assert "Editor" in names, "Open With has the others"
 
 
+#: An extension that opens Parquet files of any kind, as far as the registry of documents is concerned.
+_THEIRS = """let held;
+Object.defineProperty(globalThis, 'jupyterapp', { get: () => held, set: (app) => {
+    held = app;
+    app.docRegistry.addFileType({ name: 'theirs', extensions: ['.parquet'], fileFormat: 'base64', contentType: 'file', mimeTypes: [] });
+    app.docRegistry.addWidgetFactory({ name: 'Theirs', fileTypes: ['theirs'], defaultFor: ['theirs'], modelName: 'base64' });
+} });"""
+
+
+def test_another_viewer_of_parquet_keeps_its_files(lab: Lab) -> None:
+    lab.page.add_init_script(_THEIRS)
+    lab.page.reload()
+    lab.ready()
+    names = "(name) => globalThis.jupyterapp.docRegistry.preferredWidgetFactories(name).map((f) => f.name)"
+    any_parquet = lab.page.evaluate(names, "a.parquet")
+    assert any_parquet[0] == "Theirs"
+    assert "Kodosumi Event Log" in any_parquet, "Open With has it"
+    assert lab.page.evaluate(names, "abc123-00000007.parquet")[0] == "Kodosumi Event Log"
+
+
 def test_the_files_are_shown_in_each_theme(lab: Lab, tmp_path: Any) -> None:
     folder = tmp_path
     for theme in ("light", "dark"):
