@@ -155,8 +155,11 @@ class RunFile extends Widget {
 /** A Parquet: the gateway reads it, so this waits for that as any view does. */
 function logFile(app: JupyterFrontEnd, context: DocumentRegistry.Context, link: Link, host: Host, trans: TranslationBundle): Widget {
   const draw = async (element: HTMLElement, source: Source, signal: AbortSignal): Promise<void> => {
+    const waiting = page(element, '', signal);
+    waiting.append(h('div', { class: 'kl-empty', role: 'status', text: trans.__('Reading the file …') }));
     const [{ mountSaved, SAVED_CSS }, { OpenedSource }] = await Promise.all([import('../views/saved.ts'), import('../views/saved/opened.ts')]);
     const opened = await OpenedSource.open(source, app.serviceManager.contents.localPath(context.path), signal);
+    waiting.remove();
     if (!signal.aborted) mountSaved(page(element, SAVED_CSS, signal), opened, opened.about, signal, host);
   };
   const view = new View({ link, trans, draw });

@@ -118,6 +118,13 @@ describe('a Parquet', () => {
     expect(keyOf('ü?~ÿ.parquet')).toMatch(/^[\w-]+$/);
   });
 
+  it('is explained where the gateway knows no files', async () => {
+    const told = (kind: string): string => JSON.stringify({ type: `urn:kodosumi-lab:problem:${kind}`, title: '', status: 404, detail: 'there is no file b.parquet' });
+    const open = (kind: string): Promise<OpenedSource> => OpenedSource.open(new Source(new Scripted(() => reply(404, told(kind)))), 'b.parquet', new AbortController().signal);
+    await expect(open('not-found')).rejects.toThrow('This gateway does not read the files of the Jupyter server');
+    await expect(open('file-not-found')).rejects.toThrow('there is no file b.parquet');
+  });
+
   it('is asked for page by page, below its own address', async () => {
     const transport = new Scripted(({ path }) =>
       path.includes('/window') ? reply(200, arrowOf([{ seq: 5 }]), { 'x-offset': '5', 'x-total': '9', 'x-last-seq': '8' }) : reply(200, JSON.stringify({ name: 'b.parquet', nbytes: 5, runs: 2, run_id: null })));

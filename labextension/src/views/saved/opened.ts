@@ -1,6 +1,6 @@
 // A Parquet of events in the Jupyter server's folder: its gateway reads it, page by page, as a log of its own.
 
-import type { Source } from '../../sources/source.ts';
+import { Refusal, type Source } from '../../sources/source.ts';
 import type { Reply, Request, Transport } from '../../sources/transport.ts';
 import { FrozenSource } from './frozen.ts';
 
@@ -49,7 +49,15 @@ export class OpenedSource extends FrozenSource {
   /** Look what a file is; a Refusal says why it is no event log. */
   static async open(source: Source, path: string, signal: AbortSignal): Promise<OpenedSource> {
     const key = keyOf(path);
-    const file = (await source.json('GET', `/opened/${key}`, undefined, signal)) as OpenedFile;
+    const file = (await source.json('GET', `/opened/${key}`, undefined, signal).catch(explained)) as OpenedFile;
     return new OpenedSource(new Below(source.transport, key), file);
   }
+}
+
+/** A gateway that somebody has put in the place of the package's own knows nothing of this server's files. */
+function explained(error: unknown): never {
+  if (error instanceof Refusal && error.problem.status === 404 && error.kind !== 'file-not-found') {
+    throw new Error('This gateway does not read the files of the Jupyter server; the one that comes with the package does. See the setting serverUrl.', { cause: error });
+  }
+  throw error;
 }
