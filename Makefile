@@ -9,7 +9,7 @@ RUN := .venv/bin
 export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE ?= copy
 
-.PHONY: help env lab test test-integrations quick check front front-check format soak bench down clean chromium
+.PHONY: help env lab test test-integrations quick check front front-check format soak bench down clean chromium lock dist release-check
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -80,5 +80,17 @@ soak: env  ## the survival tests at full size; up to an hour
 bench: env  ## all benchmarks; writes benchmarks/RESULTS.md
 	$(RUN)/python -m benchmarks
 
+lock: $(filter .venv-tools/bin/uv,$(UV))  ## after changing dependencies: uv.lock, and what Binder installs
+	$(UV) lock
+	$(UV) export --frozen --no-dev --no-emit-project --no-hashes --no-header --no-annotate --quiet -o binder/constraints.txt
+
+dist: env  ## the source distribution and the wheel, as they would be published
+	rm -rf dist
+	$(UV) build --quiet
+	$(UV) tool run --quiet twine check --strict dist/*.tar.gz dist/*.whl
+
+release-check: dist  ## install, upgrade and uninstall what `make dist` has built, in fresh environments
+	$(RUN)/python packaging/release.py
+
 clean:  ## remove what the commands above have made
-	rm -rf .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
