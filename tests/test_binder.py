@@ -198,10 +198,9 @@ class Container:
         sizes: dict[str, int] = {}
         for process in self.processes():
             with contextlib.suppress(psutil.Error, OSError):
-                words = process.cmdline()
-                size = process.memory_full_info().pss
-                name = f"{process.pid} {' '.join(words)[:60]}"
-                sizes[name] = size
+                lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+                kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+                sizes[f"{process.pid} {' '.join(process.cmdline())[:70]}"] = kib * 1024
         return sizes
 
 
