@@ -84,13 +84,13 @@ lock: $(filter .venv-tools/bin/uv,$(UV))  ## after changing dependencies: uv.loc
 	$(UV) lock
 	$(UV) export --frozen --no-dev --no-emit-project --no-hashes --no-header --no-annotate --quiet -o binder/constraints.txt
 
-dist: env  ## the source distribution and the wheel, as they would be published
+dist: $(filter .venv-tools/bin/uv,$(UV))  ## the source distribution and the wheel, as they would be published
 	rm -rf dist
 	$(UV) build --quiet
 	$(UV) tool run --quiet twine check --strict dist/*.tar.gz dist/*.whl
 
 release-check: dist  ## install, upgrade and uninstall what `make dist` has built, in fresh environments
-	$(RUN)/python packaging/release.py
+	$(PYTHON) packaging/release.py
 
 clean:  ## remove what the commands above have made
 	rm -rf dist .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
