@@ -92,7 +92,7 @@ for id_ in kl.runs().sort("started").collect()["run_id"]:
     meta = json.loads(run.events().filter(kind="meta").collect()["payload"][0])
     replay = run.replay()
     found.append({
-        "flow": run.flow, "status": run.status, "events": run.events().collect().height, "meta": meta,
+        "flow": meta["flow"], "status": run.status, "events": run.events().collect().height, "meta": meta,
         "results": len(run.results()), "locks": run.events().filter(kind="lock").collect().height,
         "shown": type(replay).__name__,
     })
