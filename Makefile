@@ -30,8 +30,9 @@ lab: env  ## background Ray, and JupyterLab on the first example; prints the URL
 down:  ## end the background Ray of `make lab`
 	@$(RUN)/kodosumi-lab down
 
+# In two processes, one of which has the tests that need Ray: either half waits more than it computes.
 test: env chromium  ## the whole suite
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2
 
 # Tests in a browser take the system's Chromium; where it cannot be installed they are skipped and say so.
 chromium:
