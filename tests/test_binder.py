@@ -303,11 +303,11 @@ def test_binder_opens_the_lab_with_ray_and_history_within_its_memory(
             ("countdown", "finished"), ("prime_gaps", "finished"),
         }  # fmt: skip
         assert json.loads(container.run("kodosumi-lab", "doctor", "--json"))["cluster"]["answers"]
-    most = watch.most
+    total = sum(watch.most.values())
+    report = [f"Binder: {', '.join(f'{what} {seconds:.1f} s' for what, seconds in times.items())}"]
+    report += [f"  {len(watch.most)} processes, PSS {total / 2**20:,.0f} MiB together at most:"]
+    report += [f"  {n / 2**20:6.0f} MiB  {name}" for name, n in sorted(watch.most.items(), key=lambda pair: -pair[1])]
     with capsys.disabled():
-        listed = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in times.items())
-        print(f"\nBinder: {listed}; {len(most)} processes, PSS {sum(most.values()) / 2**20:,.0f} MiB at most")
-        for name, size in sorted(most.items(), key=lambda pair: -pair[1]):
-            print(f"  {size / 2**20:6.0f} MiB  {name}")
-    assert sum(most.values()) < LIMIT
+        print("", *report, sep="\n")
+    assert total < LIMIT, report
     eventually(lambda: not container.processes(), what="nothing is left")
