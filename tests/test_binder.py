@@ -163,8 +163,8 @@ class Container:
 
     def install(self) -> None:
         uv = find_uv()
-        # with the user's own cache, and without byte code: Python writes what is imported, once
-        changes = {"HOME": os.environ.get("HOME", "/"), "UV_COMPILE_BYTECODE": "0", "UV_LINK_MODE": "hardlink"}
+        # with byte code, as pip makes it; links to uv's cache in place of copies
+        changes = {"UV_COMPILE_BYTECODE": "1", "UV_LINK_MODE": "hardlink"}
         mine = {
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "UV_PROJECT_ENVIRONMENT")
         }
