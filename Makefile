@@ -9,7 +9,7 @@ RUN := .venv/bin
 export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE ?= copy
 
-.PHONY: help env lab test test-integrations quick check front front-check format soak bench down clean chromium
+.PHONY: help env lab test test-integrations quick check front front-check format soak bench down clean chromium lock dist release-check
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -30,8 +30,9 @@ lab: env  ## background Ray, and JupyterLab on the first example; prints the URL
 down:  ## end the background Ray of `make lab`
 	@$(RUN)/kodosumi-lab down
 
+# In two processes, one of which has the tests that need Ray: either half waits more than it computes.
 test: env chromium  ## the whole suite
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2
 
 # Tests in a browser take the system's Chromium; where it cannot be installed they are skipped and say so.
 chromium:
@@ -80,5 +81,17 @@ soak: env  ## the survival tests at full size; up to an hour
 bench: env  ## all benchmarks; writes benchmarks/RESULTS.md
 	$(RUN)/python -m benchmarks
 
+lock: $(filter .venv-tools/bin/uv,$(UV))  ## after changing dependencies: uv.lock, and what Binder installs
+	$(UV) lock
+	$(UV) export --frozen --no-dev --no-emit-project --no-hashes --no-header --no-annotate --quiet -o binder/constraints.txt
+
+dist: $(filter .venv-tools/bin/uv,$(UV))  ## the source distribution and the wheel, as they would be published
+	rm -rf dist
+	$(UV) build --quiet
+	$(UV) tool run --quiet twine check --strict dist/*.tar.gz dist/*.whl
+
+release-check: dist  ## install, upgrade and uninstall what `make dist` has built, in fresh environments
+	$(PYTHON) packaging/release.py
+
 clean:  ## remove what the commands above have made
-	rm -rf .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ with settings of its own, for tests that kill actors or need few slots. `eventua
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,22 @@ for path in (str(ROOT), str(ROOT / "tests")):
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
+def _uses_ray(path: Path) -> bool:
+    return re.search(r"mark\.ray\b|\b(fresh_)?lab: ", path.read_text()) is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes (``make test``) one takes all files with tests on Ray, so that there is one Ray."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Halves(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if _uses_ray(ROOT / nodeid.partition("::")[0]) else "plain"
+
+    return Halves(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs no Ray runs first: it is quick, and some of it is about there being no cluster."""
 
@@ -31,6 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("ray") is not None or "lab" in getattr(item, "fixturenames", ())
 
     items.sort(key=on_ray)
+    for path in {item.path for item in items if on_ray(item)}:
+        assert _uses_ray(path), f"{path} does not show that it needs Ray: mark its tests with `pytest.mark.ray`"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -66,4 +66,7 @@ def test_the_wheel_has_the_extension_and_needs_no_node(tmp_path):
     built = {str(path.relative_to(BUILT)) for path in BUILT.rglob("*") if path.is_file()}
     assert data == built | {"install.json"}
     assert not [name for name in names if name.startswith(("kodosumi_lab/labextension/", "labextension/"))]
-    assert any(name.startswith("kodosumi_lab/widgets/static/") and name.endswith(".js") for name in names)
+    package = [path.relative_to(ROOT) for path in (ROOT / "kodosumi_lab").rglob("*") if path.is_file()]
+    ours = {path.as_posix() for path in package if path.parts[1] != "labextension" and path.suffix != ".pyc"}
+    assert {name for name in names if name.startswith("kodosumi_lab/")} == ours
+    assert {"kodosumi_lab_alias.pth", "_kodosumi_lab_alias.py"} < set(names)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import enum
 import json
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import kodosumi_lab as kl
 from kodosumi_lab.cli.base import Json, LogDir, UsageError, command
+from kodosumi_lab.cli.formats import Format, Writer, sink_of
 from kodosumi_lab.cli.output import age, emit, facts, grid, out, renderable, say, status_text, when
 from kodosumi_lab.errors import RunNotFound
 from kodosumi_lab.events import KINDS, STATUSES, TERMINAL, dumps
@@ -31,15 +30,6 @@ Status = enum.StrEnum("Status", {name: name for name in STATUSES})  # type: igno
 Kind = enum.StrEnum("Kind", {name: name for name in KINDS})  # type: ignore[misc]
 
 _CONSOLE = ("stdout", "stderr", "log", "debug")
-
-
-class Format(enum.StrEnum):
-    """Forms in which events are written."""
-
-    TABLE = "table"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    PARQUET = "parquet"
 
 
 def find_run(run_id: str, log_dir: Path | None = None) -> Run:
@@ -318,79 +308,11 @@ def events(
         raise UsageError("Parquet is not for terminals; give --output FILE, or pipe it")
     frames = _frames(run, after, follow) if run is not None else _all(log_dir)
     wanted = pl.col("kind").is_in([str(item) for item in kind]) if kind else pl.lit(True)
-    with _sink(output, atomic=not follow) as sink:
-        write = _Writer(sink, form, many=run is None, screen=output is None and out().is_terminal)
+    with sink_of(output, atomic=not follow) as sink:
+        write = Writer(sink, form, many=run is None, screen=output is None and out().is_terminal)
         for frame in frames:
             write(frame.filter(wanted))
 
 
 def _all(log_dir: Path | None) -> Iterator[pl.DataFrame]:
     yield kl.events(log_dir=log_dir).sort("run_id", "seq").collect()
-
-
-@contextmanager
-def _sink(output: Path | None, *, atomic: bool) -> Iterator[IO[bytes]]:
-    """Bytes to stdout or to a file, which appears whole unless it is followed."""
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.flush()
-        return
-    target = output.with_name(output.name + ".tmp") if atomic else output
-    try:
-        with target.open("wb") as file:
-            yield file
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}: {output}") from None
-    if atomic:
-        target.replace(output)
-
-
-class _Writer:
-    """Writes frames of events in one of the formats, with one header."""
-
-    def __init__(self, sink: IO[bytes], form: Format, *, many: bool, screen: bool) -> None:
-        self._sink = sink
-        self._form = form
-        self._many = many
-        self._screen = screen
-        self._begun = False
-
-    def __call__(self, frame: pl.DataFrame) -> None:
-        match self._form:
-            case Format.PARQUET:
-                frame.write_parquet(self._sink)
-            case Format.CSV:
-                frame.write_csv(self._sink, include_header=not self._begun, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
-            case Format.NDJSON:
-                self._lines(map(_ndjson, frame.iter_rows(named=True)))
-            case Format.TABLE:
-                self._lines(self._table(frame))
-        self._begun = True
-        self._sink.flush()
-
-    def _lines(self, lines: Iterator[str]) -> None:
-        for line in lines:
-            self._sink.write(line.encode("utf-8", "replace") + b"\n")
-
-    def _table(self, frame: pl.DataFrame) -> Iterator[str]:
-        """Aligned columns, written as they come; a terminal's width cuts the payload, nothing else does."""
-        width = out().width if self._screen else None
-        who = f"{'run':<8} " if self._many and self._screen else f"{'run':<36} " if self._many else ""
-        if not self._begun:
-            yield _styled(f"{who}{'seq':>7} {'time':<15} {'kind':<8} {'agent':<10} payload", self._screen)
-        for row in frame.iter_rows(named=True):
-            run_id = row["run_id"][-8:] if self._screen else row["run_id"]
-            line = (
-                f"{run_id + ' ' if self._many else ''}{row['seq']:>7} {row['ts'].astimezone():%H:%M:%S.%f} "
-                f"{row['kind']:<8} {row['agent'] or '-':<10} {row['payload']}"
-            )
-            yield line if width is None or len(line) <= width else line[: width - 1] + "…"
-
-
-def _styled(text: str, screen: bool) -> str:
-    return f"\x1b[1m{text}\x1b[0m" if screen and not os.environ.get("NO_COLOR") else text
-
-
-def _ndjson(row: dict[str, Any]) -> str:
-    payload = row.pop("payload")
-    return f'{dumps(row)[:-1]},"payload":{payload}}}'

@@ -141,9 +141,15 @@ def _side(place: int, right: set[int]) -> str:
 def empty(title: str, text: str, code: str = "") -> str:
     """What is said where there is nothing yet: what to do first."""
     shown = f"<pre><code>{esc(code)}</code></pre>" if code else ""
-    return f'<div class="empty"><h3>{esc(title)}</h3><p>{esc(text)}</p>{shown}</div>'
+    return f'<div class="empty"><h3>{esc(title)}</h3><p>{_said(text)}</p>{shown}</div>'
 
 
 def notice(text: str, kind: str = "info") -> str:
     """Something that everybody on the page should know; ``info``, ``warning`` or ``error``."""
-    return f'<div class="notice" data-kind="{esc(kind)}" role="status">{esc(text)}</div>'
+    return f'<div class="notice" data-kind="{esc(kind)}" role="status">{_said(text)}</div>'
+
+
+def _said(text: str) -> str:
+    """A sentence as HTML: what stands between backticks is code, and it begins with a capital."""
+    parts = [f"<code>{esc(part)}</code>" if at % 2 else esc(part) for at, part in enumerate(text.split("`"))]
+    return "".join(parts) if not text[:1].islower() else esc(text[0].upper()) + "".join(parts)[1:]

@@ -8,11 +8,7 @@ taken out on the way: the log holds ``{"secret": true}`` in their place.
 
 from __future__ import annotations
 
-import inspect
 import json
-import types
-import typing
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kodosumi_lab.errors import FlowError, InputsError
 from kodosumi_lab.forms.secrets import SECRET, mask, step, unmask
-from kodosumi_lab.forms.uploaded import adapted, opening, takes_uploads, taking
+from kodosumi_lab.forms.signature import signature_of
+from kodosumi_lab.forms.uploaded import opening, takes_uploads, taking
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -77,22 +74,10 @@ class InputModel:
         self.flow = flow
         self._form = form
         self._fields: list[Node] | None = None
-        self.whole: str | None = None
-        self.names: list[str] = []
-        self._default: BaseModel | None = None
-        signature = inspect.signature(call)
-        hints = self.hints = _hints(flow, call, signature)
-        parameters = [p for p in signature.parameters.values() if p.name not in (*_RESERVED, "self")]
-        for parameter in parameters:
-            if (
-                parameter.kind is inspect.Parameter.POSITIONAL_ONLY
-                or parameter.kind is inspect.Parameter.VAR_POSITIONAL
-            ):
-                raise FlowError(
-                    f"flow {flow!r}: parameter {parameter.name!r} is positional-only; inputs are given by name, "
-                    "so make it an ordinary or keyword-only parameter"
-                )
-        self.model = self._build(parameters, hints)
+        found = signature_of(flow, call)
+        self.model, self.hints = found.model, found.hints
+        self.whole, self.names = found.whole, found.names
+        self._default = found.default
         if form is not None:
             self._fit(form)
 
@@ -160,45 +145,6 @@ class InputModel:
                 default = MISSING if self._default is None else self._json(mask(self._default, "", {}))
                 self._fields = nodes(for_forms(self.model), default)
         return self._fields
-
-    def _build(self, parameters: list[inspect.Parameter], hints: dict[str, Any]) -> type[BaseModel]:
-        from pydantic import BaseModel, ConfigDict, PydanticUserError, create_model
-
-        only = parameters[0] if len(parameters) == 1 else None
-        if only is not None and only.kind is not inspect.Parameter.VAR_KEYWORD:
-            hint = hints.get(only.name, Any)
-            if isinstance(hint, type) and issubclass(hint, BaseModel):
-                self.whole = only.name
-                self.names = list(hint.model_fields)
-                if isinstance(only.default, hint):
-                    self._default = only.default
-                return hint
-            if only.name == "inputs" and (hint is Any or (typing.get_origin(hint) or hint) in (dict, Mapping)):
-                self.whole = only.name
-                return create_model(self.flow, __config__=ConfigDict(extra="allow"))
-        fields: dict[str, Any] = {}
-        extra: typing.Literal["allow", "forbid"] = "forbid"
-        for parameter in parameters:
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                extra = "allow"
-                continue
-            if parameter.name.startswith("_") or parameter.name == "model_config":
-                raise FlowError(
-                    f"flow {self.flow!r}: {parameter.name!r} cannot be the name of an input; rename the parameter"
-                )
-            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            hint = hints.get(parameter.name, Any)
-            fields[parameter.name] = (adapted(_or_none(hint) if default is None else hint), default)
-        self.names = list(fields)
-        # defaults are checked like anything given: at the launch, not when the Runner reads them back from JSON
-        config = ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=(), validate_default=True)
-        with warnings.catch_warnings():
-            # inputs may well be called copy, json or schema: nobody calls those methods of this model
-            warnings.filterwarnings("ignore", "Field name .* shadows an attribute in parent", UserWarning)
-            try:
-                return create_model(self.flow, __config__=config, **fields)
-            except (PydanticUserError, TypeError, ValueError, NameError) as error:
-                raise FlowError(f"flow {self.flow!r}: no input model can be made of its parameters: {error}") from error
 
     # -- launching --------------------------------------------------------------------
 
@@ -410,41 +356,3 @@ def _same(one: Any, other: Any) -> bool:
         return bool(one == other) or (one != one and other != other)
     except Exception:  # noqa: BLE001 - a class of the flow that cannot be compared: its type is all that can be told
         return type(one) is type(other)
-
-
-def _hints(flow: str, call: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
-    """Evaluated annotations of the inputs; ``tracer`` may name something that only type checkers import."""
-    target = inspect.unwrap(call)
-    target = getattr(target, "__func__", target)
-    if not inspect.isfunction(target):
-        target = type(call).__call__  # an object that is called
-    space = getattr(target, "__globals__", {})
-    result = {}
-    for name, parameter in signature.parameters.items():
-        hint = parameter.annotation
-        if hint is inspect.Parameter.empty or name in _RESERVED:
-            continue
-        try:
-            # one by one, so that an error names its input; names inside, as in list["Model"], are looked up too
-            holder = types.SimpleNamespace(__annotations__={name: hint})
-            result[name] = typing.get_type_hints(holder, globalns=dict(space), include_extras=True)[name]
-        except NameError as error:
-            raise FlowError(
-                f"flow {flow!r}: annotation {hint!r} of input {name!r} cannot be evaluated: {error}; "
-                "define or import that name at the top of the module or notebook"
-            ) from error
-        except Exception as error:  # whatever evaluating somebody's expression raises
-            if isinstance(hint, str):
-                raise FlowError(
-                    f"flow {flow!r}: annotation {hint!r} of input {name!r} cannot be evaluated: {error}"
-                ) from error
-            result[name] = hint
-    return result
-
-
-def _or_none(hint: Any) -> Any:
-    """The annotation, None included: ``x: int = None`` is what people write."""
-    if typing.get_origin(hint) is typing.Annotated:
-        inner, *about = typing.get_args(hint)
-        return typing.Annotated[(typing.Optional[inner], *about)]  # noqa: UP045
-    return hint if hint is Any else typing.Optional[hint]  # noqa: UP045

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import eventually
 
+import kodosumi_lab
 from browser.lab import Gateway, Jupyter, Lab, serve_jupyter
 from browser.showcase import Showcase
 from kodosumi_lab.runtime.layout import log_id
@@ -46,6 +47,15 @@ def sources(lab: Lab, path: str) -> list[str]:
     found = """(path) => [...globalThis.jupyterapp.shell.widgets('main')].find((w) => w.context && w.context.path === path)
         .content.widgets.map((cell) => cell.model.sharedModel.getSource())"""
     return list(lab.page.evaluate(found, path))
+
+
+def test_the_versions_of_page_and_server_are_compared_when_jupyterlab_starts(
+    jupyter: Jupyter, open_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = kodosumi_lab.__version__
+    monkeypatch.setattr(kodosumi_lab, "__version__", "99.0.0")  # of the gateway, which is in this process
+    told = f"JupyterLab shows version {ours} of Kodosumi Lab, its server has 99.0.0: reload the page."
+    open_lab(jupyter).page.get_by_text(told).wait_for()
 
 
 def test_the_sidebar_shows_flows_runs_and_questions_without_a_kernel(lab: Lab, showcase: Showcase) -> None:

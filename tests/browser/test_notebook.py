@@ -99,12 +99,61 @@ def test_a_view_moves_and_a_question_is_answered_while_a_cell_blocks_the_kernel(
     assert "yes" in book.text(3)
 
 
-def _busy(book: Notebook) -> bool:
+@pytest.fixture
+def without_subshells(on_ray: Jupyter) -> Iterator[None]:
+    """JupyterLab's setting by which a comm waits for the cell that runs, as in hosts that know nothing else."""
+    name = "@jupyterlab/apputils-extension/kernels-settings.jupyterlab-settings"
+    setting = on_ray.folder.parent / "settings" / name
+    setting.write_text('{"commsOverSubshells": "disabled"}')
+    yield
+    setting.unlink()
+
+
+@pytest.mark.usefixtures("without_subshells")
+def test_without_subshells_the_gateway_answers_while_a_cell_blocks_the_kernel(opened: Callable[..., Notebook]) -> None:
+    book = opened("asked = ask.launch()\nasked", "time.sleep(20)", "asked.result(30)", comm_only=False)
+    assert _kernel(book, "commsOverSubshells") == "disabled"
+    book.run(1)
+    shown = view(book, 1)
+    shown.get_by_role("button", name="Decide").wait_for(timeout=60_000)
+    shown.get_by_label(re.compile("Verdict")).select_option("yes")
+    book.run(2, wait=False)
+    eventually(lambda: _busy(book), what="the kernel is busy")
+    shown.get_by_role("button", name="Decide").click()
+    shown.get_by_text("finished", exact=True).wait_for(timeout=20_000)
+    assert _busy(book), "the answer was to arrive while the cell runs"
+    book.ended(2)
+    book.run(3)
+    assert "yes" in book.text(3)
+
+
+@pytest.mark.usefixtures("without_subshells")
+def test_without_subshells_and_gateway_what_is_followed_arrives_and_what_is_asked_waits(
+    opened: Callable[..., Notebook],
+) -> None:
+    book = opened("run = talk.launch(n=12, pause_s=0.5)\nrun", "run.wait(30)\ntime.sleep(10)")
+    assert _kernel(book, "commsOverSubshells") == "disabled"
+    book.run(1)
+    shown = view(book, 1)
+    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
+    book.run(2, wait=False)
+    shown.get_by_text("finished", exact=True).wait_for(timeout=30_000)
+    assert _busy(book), "the kernel says what has come while the cell runs"
+    shown.get_by_role("tab", name=re.compile("Events")).click()
+    book.ended(2)
+    shown.get_by_role("tabpanel").get_by_text("progress").first.wait_for()
+
+
+def _kernel(book: Notebook, attribute: str) -> Any:
     return book.page.evaluate(
-        "(path) => [...globalThis.jupyterapp.shell.widgets('main')].find((w) => w.context?.path === path)"
-        ".sessionContext.session.kernel.status === 'busy'",
-        book.path,
+        "([path, name]) => [...globalThis.jupyterapp.shell.widgets('main')].find((w) => w.context?.path === path)"
+        ".sessionContext.session.kernel[name]",
+        [book.path, attribute],
     )
+
+
+def _busy(book: Notebook) -> bool:
+    return bool(_kernel(book, "status") == "busy")
 
 
 def test_a_run_is_cancelled_from_its_view(opened: Callable[..., Notebook]) -> None:

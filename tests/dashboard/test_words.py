@@ -51,3 +51,9 @@ def test_nothing_from_a_log_becomes_markup() -> None:
         assert "<img" not in text
         assert '"alert' not in text
         assert "&#x27;" in text
+
+
+def test_what_is_said_begins_with_a_capital_and_shows_code_as_code() -> None:
+    assert "<p>No Ray; try <code>kodosumi-lab up</code></p>" in words.empty("A", "no Ray; try `kodosumi-lab up`")
+    assert words.notice("a <b> `c", "error").endswith(">A &lt;b&gt; <code>c</code></div>")
+    assert words.notice("").endswith("></div>")

@@ -29,7 +29,7 @@ ROWS = [
     ["forms.wire"],
     ["forms.check", "forms.render", "forms.build"],
     ["forms.model"],
-    ["forms.values", "forms.describe", "forms.filling"],
+    ["forms.values", "forms.describe", "forms.filling", "forms.signature"],
     ["forms.inputs"],
     ["forms", "flow"],
     [

@@ -26,7 +26,8 @@ export const connection: JupyterFrontEndPlugin<IConnection> = {
       const wrong = state.kind === 'live' && !told ? mismatch(state.version) : null;
       if (wrong === null) return;
       told = true;
-      Notification.warning(wrong, { autoClose: false });
+      // a notification from before JupyterLab is there gets into its list, but is not shown
+      void app.restored.then(() => Notification.warning(wrong, { autoClose: false }));
     }, forever);
     void settings.ready.then(() => {
       let asked = path();

@@ -1,0 +1,1 @@
+../kodosumi_lab/_alias.py
