@@ -18,6 +18,8 @@ import threading
 import uuid
 import weakref
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -90,7 +92,7 @@ class _FileGateway(Gateway):
         # there are no flows and no cluster, and no route that asks for them
         super().__init__(log, settings, None, None)  # type: ignore[arg-type]
         self.windows = _Places(log)
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.close = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def run_of(self, row: dict[str, Any]) -> Run:
         """As :meth:`Gateway.run_of`."""
@@ -165,6 +167,13 @@ class Files:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return self._kept[known]
+
+    def close(self) -> None:
+        """Remove what was made for them: a server that ends by a signal runs no finalizers."""
+        with self._lock:
+            for held in self._kept.values():
+                held.close()
+            self._kept.clear()
 
     def _made(self, path: Path, nbytes: int) -> _FileGateway:
         if nbytes > _MOST_BYTES:
@@ -267,7 +276,14 @@ def router(root: Path | None, settings: Settings) -> APIRouter:
     def enter(key: str, request: Request, _: Admin) -> None:
         request.state.gateway = files.open(key)
 
-    made = APIRouter(prefix="/opened/{key}", tags=["views"], dependencies=[Depends(enter)])
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            files.close()
+
+    made = APIRouter(prefix="/opened/{key}", tags=["views"], dependencies=[Depends(enter)], lifespan=lifespan)
 
     @made.get("")
     def opened(key: str, request: Request) -> OpenedFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,18 @@ def test_a_file_that_is_written_again_is_read_again(server: Server, recorded: Re
     assert server.get("a.parquet").json()["runs"] == 1
     exported(recorded, server.folder / "a.parquet")
     assert server.get("a.parquet").json()["runs"] == 3
+
+
+def test_nothing_is_left_behind(
+    server: Server, recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    exported(recorded, server.folder / "a.parquet")
+    with server.client:
+        assert server.get("a.parquet").json()["runs"] == 3
+        assert len(list((tmp_path / "temporary").iterdir())) == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_the_proxy_is_told_the_folder_of_the_servers_files() -> None:
