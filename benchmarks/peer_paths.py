@@ -21,6 +21,9 @@ _PATHS = {
     "20 runs at once": ["twenty_runs.twenty_runs_s"],
     "memory per running flow": ["sleeping_flow.memory_per_running_flow.pss_mb"],
     "one flow asleep": ["sleeping_flow.cpu_one_sleeping_flow_percent"],
+    "dashboard, runs: address → drawn, 1,000 runs": ["dashboard.runs_drawn_ms"],
+    "dashboard, analytics: address → drawn, 1,000 runs": ["dashboard.numbers_drawn_ms"],
+    "dashboard, runs: text search without a match → drawn, 1,000 runs": ["dashboard.search_ms"],
     "bytes per event on disk": ["burst_sync.database_bytes_per_event", "burst_sync.spooler_log_bytes_per_event"],
 }
 
