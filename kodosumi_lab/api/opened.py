@@ -197,7 +197,7 @@ class Files:
         names = pq.read_schema(path).names
         if set(names) >= {"run_id", "last_seq", "status"} and path.parent.parent.name == "runs":
             events = path.parents[2] / "events" / path.parent.name / path.name
-            if events.is_file():
+            if events.is_file() and self._root in events.resolve().parents:
                 return events
         wrong = [name for name in EVENTS if name not in names]
         if wrong:

@@ -122,6 +122,13 @@ def test_a_segment_where_it_lies_has_the_run_list_and_the_payloads_of_its_log(
     name = f"log/events/{segment.parent.name}/{segment.name}"
     assert "result" in events_in(server.get(name, f"/runs/{run_id}/overview"))["kind"].to_list()
     assert server.get(name, f"/runs/{run_id}/artifacts/{sha256}").json() == {"a": 1}
+    # of a server whose folder is the run list's, the events lie outside
+    listed = f"{segment.parent.name}/{segment.name}"
+    alone = jupyter_app(SECRET, load(log_dir=server.folder / "own"), server.folder / "log" / "runs")
+    key = base64.urlsafe_b64encode(listed.encode()).decode().rstrip("=")
+    answer = TestClient(alone, headers={SECRET_HEADER: SECRET}).get(f"/api/v1/opened/{key}")
+    assert answer.status_code == 422
+    assert "no event log" in answer.json()["detail"]
 
 
 def test_what_is_no_event_log_says_what_it_is(server: Server, recorded: Recorded) -> None:
