@@ -105,7 +105,7 @@ def report(rows: list[Row], peer: dict[str, Any], notes: str) -> str:
 
 def compare(row: Row, theirs: float | None) -> tuple[str, str]:
     """Ratio to the peer in words, and whether what is asked for was reached."""
-    if theirs is None or not row.ours or not theirs:
+    if not theirs or row.ours <= 0:  # a difference of two measurements may be below nothing
         return "", {True: "yes", False: "**no**", None: ""}[row.reached]
     rate = row.unit == "1/s"
     ratio = row.ours / theirs if rate else theirs / row.ours

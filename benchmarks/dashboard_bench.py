@@ -160,7 +160,7 @@ def _busy(root: Path) -> Iterator[None]:
     ended = threading.Event()
 
     def write() -> None:
-        writer = LogWriter(root, "busy", trailing_s=0.0)
+        writer = LogWriter(root, "busy", trailing_s=5.0)
         count = 0
         while not ended.wait(0.05):
             if count % 20 == 0:

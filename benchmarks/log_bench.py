@@ -28,7 +28,8 @@ def _build(root: Path, runs: int, events: int, seed: int = 7) -> list[str]:
     """A log as a Spooler writes it: `runs` runs of `events` events each, sealed."""
     rng = random.Random(seed)
     texts = [encode(" ".join(rng.choices(_WORDS, k=30))[:200]) for _ in range(20_000)]
-    writer = LogWriter(root, "bench", trailing_s=0.0)
+    # runs are forgotten soon, and yet no new one is taken for an old one that has to be looked for
+    writer = LogWriter(root, "bench", trailing_s=5.0)
     ids: list[str] = []
     now = time.time_ns() // 1000
     result, status = KIND_ID["result"], KIND_ID["status"]
