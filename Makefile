@@ -51,8 +51,8 @@ chromium:
 test-integrations: .venv-integrations/.ready  ## flows with CrewAI and LangGraph, in an environment of their own
 	.venv-integrations/bin/python -m pytest tests/integrations -W default
 
-quick: env  ## what needs no Ray, in under two minutes
-	$(RUN)/python -m pytest -m "not ray and not slow"
+quick: env  ## what needs neither Ray nor a browser, in under two minutes
+	$(RUN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slow and not browser"
 
 check: env  ## lint, format and types; with Node also the front end, and whether its bundles are fresh
 	$(RUN)/ruff check .

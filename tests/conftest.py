@@ -32,6 +32,8 @@ def _uses_ray(path: Path) -> bool:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Of two processes (``make test``) one takes all files with tests on Ray, so that there is one Ray."""
+    if config.getvalue("dist") != "load":  # asked for otherwise, as `make quick` does
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class Halves(LoadScopeScheduling):

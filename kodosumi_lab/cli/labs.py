@@ -40,7 +40,9 @@ def lab(
     log_dir: LogDir = None,
     as_json: Json = False,
 ) -> None:
-    """Start the background cluster and JupyterLab, which serves this directory until interrupted.
+    """Start the background cluster and JupyterLab, with the dashboard beside it, until interrupted.
+
+    JupyterLab serves this directory. The gateway and the dashboard start with the first look at them.
 
     The cluster goes on afterwards, and so do its runs; `kodosumi-lab down` ends them.
 
@@ -54,11 +56,17 @@ def lab(
         found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
     with err().status("starting JupyterLab …"), _jupyter(port, verbose=verbose) as (process, url, token):
         address = f"{url}lab{f'/tree/{quote(where)}' if where else ''}?token={token}"
+        board = f"{url}kodosumi/dashboard/?token={token}"
         if as_json:
-            emit({"url": address, **{key: found[key] for key in ("started", "address", "log_dir")}})
+            emit({"url": address, "dashboard": board, **{key: found[key] for key in ("started", "address", "log_dir")}})
         else:
             was = "" if found["started"] else " (was running already)"
-            pairs = [("JupyterLab", address), ("Ray", found["address"] + was), ("log", found["log_dir"])]
+            pairs = [
+                ("JupyterLab", address),
+                ("dashboard", board),
+                ("Ray", found["address"] + was),
+                ("log", found["log_dir"]),
+            ]
             out().print(facts([(f"  {name}", value) for name, value in pairs]), soft_wrap=True)
             say("interrupt ends JupyterLab; runs go on, and `kodosumi-lab down` ends them", style="dim")
         if browser if browser is not None else _has_screen():

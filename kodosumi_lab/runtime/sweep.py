@@ -34,6 +34,8 @@ from kodosumi_lab.runtime.sweep_plan import Plan, checked_of, planned, recorded
 if TYPE_CHECKING:
     import polars as pl
 
+    from kodosumi_lab.widgets.views import RunsView
+
 __all__ = ["Point", "Sweep", "start", "sweep"]
 
 _FAILED = frozenset({"error", "timeout", "lost"})
@@ -285,6 +287,15 @@ class Sweep:
     def __repr__(self) -> str:
         told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"<Sweep {self.id} {self.flow} over {', '.join(self.over)}: {told}>"
+
+    def view(self) -> RunsView:
+        """The runs of the sweep, live, as a widget; what is selected in it is cancelled and compared.
+
+        The sweep itself is drawn as it is at that moment, with the inputs as columns.
+        """
+        from kodosumi_lab.widgets.views import RunsView
+
+        return RunsView(log_dir=self.log_dir, tag=f"sweep:{self.id}")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from kodosumi_lab.runtime import sweep_frame

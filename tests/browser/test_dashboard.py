@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from apikit import serving
 from playwright.sync_api import expect
 from starlette.responses import Response
 
-from browser.board import Person, Served, panel_serve, serve, settled
+from browser.board import SCRIPT, Person, Served, panel_serve, running, serve, settled
 from browser.showcase import Scene, Showcase
 from kodosumi_lab.api.app import create_app
 from kodosumi_lab.settings import load
@@ -461,6 +462,27 @@ def test_below_a_prefix_of_a_proxy(open_page: Callable[..., Any], showcase: Show
         assert (cookie["path"], cookie["httpOnly"]) == ("/hub/lab/", True)
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_title("Sign in · Kodosumi Lab")
+
+
+def test_the_command_prints_an_address_that_signs_in_and_finds_what_runs_already(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    def told(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        assert (said["found"], Path(said["log_dir"])) == (False, tmp_path)
+        return str(said["url"])
+
+    command = [*SCRIPT, "dashboard", "--history", "--no-browser", "--json", "--log-dir", str(tmp_path)]
+    with running(command, told) as url:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        again = json.loads(done.stdout)
+        assert again["found"] is True
+        for entrance in (url, again["url"]):
+            page = open_page(entrance)
+            page.get_by_role("heading", name="Flows", exact=True).wait_for()
+            page.goto(entrance)  # a ticket counts once
+            expect(page).to_have_title("Sign in · Kodosumi Lab")
 
 
 def test_served_alone_it_asks_for_a_token_and_views_ask_over_its_own_socket(

@@ -72,6 +72,26 @@ def test_what_waits_is_counted_until_it_waits_no_more(look: Person) -> None:
     expect(inbox.locator("b")).to_have_count(0)
 
 
+def test_what_waits_is_answered_in_the_inbox(look: Person) -> None:
+    page = look("?page=flows&chosen=page_review", who="ada")
+    page.get_by_label("Title").fill("Wasps")
+    page.get_by_role("button", name="Launch").click()
+    nav = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Inbox")
+    expect(nav.locator("b")).to_have_text("1")
+    nav.click()
+    page.get_by_role("button", name="approval").click()
+    page.get_by_label("Verdict").select_option("accept")
+    page.get_by_label("PIN", exact=True).fill("1234")
+    page.get_by_label("Proof").set_input_files([{"name": "p.pdf", "mimeType": "application/pdf", "buffer": b"proof"}])
+    page.get_by_role("button", name="Decide").click()
+    page.get_by_role("button", name="sure?").click()
+    page.get_by_role("button", name="Yes", exact=True).click()
+    expect(nav.locator("b")).to_have_count(0)
+    (run_id,) = kl.runs().filter(flow="page_review", user="ada", status="finished").collect()["run_id"].to_list()
+    result = kl.run(run_id).result(60)
+    assert (result["verdict"], result["proof"]) == ("accept", ["p.pdf"])
+
+
 def test_the_cluster_is_shown_as_it_is(look: Person, app: Any) -> None:
     import kitchen
 

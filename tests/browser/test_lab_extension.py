@@ -196,6 +196,23 @@ def test_commands_are_described_and_know_when_they_can_be_used(lab: Lab, showcas
     lab.page.locator(".lm-CommandPalette-item").filter(has_text="Questions Waiting for Me").first.wait_for()
 
 
+def test_shortcuts_and_cards_open_tabs_and_runs_are_compared_in_code(lab: Lab, showcase: Showcase) -> None:
+    lab.page.keyboard.press("Alt+K")
+    lab.page.get_by_role("region", name="Kodosumi", exact=True).wait_for()
+    lab.execute("launcher:create")
+    lab.page.locator(".jp-LauncherCard").filter(has_text="Launch").last.wait_for()
+    lab.page.locator(".jp-LauncherCard[data-category=Kodosumi]").first.click()
+    eventually(lambda: current(lab) == "Runs")
+    lab.close_all()
+    lab.page.keyboard.press("Alt+Shift+K")
+    eventually(lambda: current(lab) == "Runs")
+    table = lab.page.get_by_role("table", name="Runs")
+    for run_id in (showcase.rich, showcase.failing):
+        table.locator(f"tr[data-id='{run_id}']").get_by_role("checkbox").check()
+    lab.page.get_by_role("button", name="Compare").click()
+    lab.page.get_by_text(f'kl.diff("{showcase.rich[-12:]}", "{showcase.failing[-12:]}")').wait_for()
+
+
 def test_a_saved_run_is_alive_again_without_a_kernel(lab: Lab, jupyter: Jupyter, showcase: Showcase) -> None:
     def bundle(run_id: str, log: str) -> dict[str, Any]:
         return {

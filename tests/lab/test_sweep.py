@@ -60,6 +60,7 @@ def test_a_sweep_is_one_frame_of_inputs_and_results(lab: Any) -> None:
 
 def test_no_more_than_asked_for_go_on_at_once_and_the_rest_can_be_cancelled(lab: Any) -> None:
     sweep = kitchen.asleepy.sweep(seconds=[60.0, 61.0, 62.0, 63.0], max_concurrent=2)
+    assert sweep.view().query == {"tag": [f"sweep:{sweep.id}"]}
     eventually(lambda: sweep.counts.get("running") == 2)
     assert sweep.counts == {"running": 2, "waiting": 2}
     with pytest.raises(WaitTimeout, match="2 running, 2 waiting"):

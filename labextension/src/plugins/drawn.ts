@@ -66,7 +66,7 @@ export async function drawRuns(
   if (signal.aborted) return;
   const { search, cell } = options;
   const query = new Value({ ...(search ? { search } : {}), ...(cell ? { cell } : {}) });
-  mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query }, signal, host);
+  mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query, code: true }, signal, host);
 }
 
 export async function drawInbox(
