@@ -71,7 +71,7 @@ def test_every_cell_of_the_first_example_runs_in_a_browser(
         assert httpx.get(told["url"].partition("?")[0], follow_redirects=False).status_code in (302, 403)
         board = open_page(told["dashboard"])
         board.get_by_role("heading", name="Flows", exact=True).wait_for(timeout=60_000)
-        board.close()
+        board.goto("about:blank")
         page = open_page(told["url"], width=1280, height=1400)
         page.allowed.extend(["favicon", "net::ERR_ABORTED", "Canceled future for", "source map", "404", "403"])
         book = Lab(page, None).open(EXAMPLE)  # it is open already
@@ -85,6 +85,7 @@ def test_every_cell_of_the_first_example_runs_in_a_browser(
         assert any("start: Input should be a valid integer" in text for text in shown)
         assert "prime_gaps" in shown[-2]
         page.screenshot(path=str(tmp_path / "lab.png"))
+        page.goto("about:blank")  # it would ask for a server that has ended
         lab.send_signal(signal.SIGINT)
         assert lab.wait(30) == 0
     eventually(lambda: not any(one.is_running() and one.status() != "zombie" for one in server), timeout_s=30)
