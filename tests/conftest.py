@@ -50,6 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("ray") is not None or "lab" in getattr(item, "fixturenames", ())
 
     items.sort(key=on_ray)
+    assert len({item.nodeid for item in items}) == len(items), "tests of one id would be one test in two processes"
     for path in {item.path for item in items if on_ray(item)}:
         assert _uses_ray(path), f"{path} does not show that it needs Ray: mark its tests with `pytest.mark.ray`"
 

@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 from fastapi import Request
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import allow_header_conformance
 from starlette.applications import Starlette
 
@@ -213,12 +213,16 @@ def test_a_source_that_is_none_is_told_apart(source: str, message: str) -> None:
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-@schema.parametrize()
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_request_that_the_document_allows_fails(case: Any) -> None:
-    # FastAPI names the methods of a path's first route only
-    answer = case.call_and_validate(excluded_checks=[allow_header_conformance])
-    assert answer.status_code < 500
+@pytest.mark.parametrize("operation", [one.ok() for one in schema.get_all_operations()], ids=lambda one: one.label)
+def test_no_request_that_the_document_allows_fails(operation: Any) -> None:
+    @given(case=operation.as_strategy())
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    def ask(case: Any) -> None:
+        # FastAPI names the methods of a path's first route only
+        answer = case.call_and_validate(excluded_checks=[allow_header_conformance])
+        assert answer.status_code < 500
+
+    ask()
 
 
 def test_errors_of_inputs_cross_processes() -> None:
