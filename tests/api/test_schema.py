@@ -39,6 +39,7 @@ def document(api: Api) -> object:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_no_request_is_answered_with_a_fault(document: Any, api: Api, mode: GenerationMode) -> None:
     headers = {"authorization": f"Bearer {api.tokens['root']}"}

@@ -155,6 +155,7 @@ LATE = {
     ("flow", "runtime.run"),  # its annotation
     ("flow", "runtime.sweep"),  # flow.sweep()
     ("runtime.run", "widgets.views"),  # run.view(), run.replay(), and a run that ends a cell
+    ("runtime.sweep", "widgets.views"),  # sweep.view()
     ("flow", "widgets.form"),  # flow.form()
     ("runtime.remote", "widgets.form"),  # the same
     ("widgets.memory", "widgets.form"),  # its annotation

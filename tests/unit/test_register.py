@@ -187,6 +187,7 @@ def test_the_register_outlives_its_process_and_is_found_elsewhere(here: Path, tm
     assert done.stdout.splitlines() == ["['add_up'] ['ok']", "3"], done.stderr
 
 
+@pytest.mark.slow
 def test_many_processes_register_at_once_and_none_is_lost(here: Path) -> None:
     code = (
         "import sys; from kodosumi_lab.runtime.register import Register; r = Register();"
@@ -644,6 +645,7 @@ def cli(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, input=stdin)
 
 
+@pytest.mark.slow
 def test_the_commands_keep_the_register(here: Path, serve: Any) -> None:
     write(here, "math_flows", MATH)
     write(here, "broken", "1 / 0\n")

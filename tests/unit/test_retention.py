@@ -115,6 +115,7 @@ def test_what_another_day_s_launch_names_stays(log: EventLog) -> None:
     assert [path.name for path in folder.iterdir()] == [shared]
 
 
+@pytest.mark.slow
 def test_nothing_is_taken_out_while_somebody_compacts(log: EventLog) -> None:
     write(log, (0, "finished"))
     held = ownership.claim(log.layout, "compaction")
