@@ -22,10 +22,14 @@ ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-b
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a browser is marked so."""
+    """Whatever uses a browser is marked so, and tried once more where it fails; the summary counts such reruns.
+
+    Chromium, JupyterLab and Ray on two cores take what time they take: what is too late once is no fault, twice it is.
+    """
     for item in items:
         if "browser" in Path(str(item.path)).parts:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="module")
