@@ -16,6 +16,17 @@ from typing import Any, TypeVar
 
 import pytest
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # the environment of `make test-integrations` has none
+    pass
+else:
+    # modest by default, twenty times that with `make soak`; how long an example takes is the machine's matter
+    _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+    settings.register_profile("quick", max_examples=25, stateful_step_count=25, **_COMMON)
+    settings.register_profile("soak", max_examples=500, stateful_step_count=60, **_COMMON)
+    settings.load_profile("soak" if os.environ.get("KODOSUMI_SOAK") == "1" else "quick")
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
