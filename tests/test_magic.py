@@ -287,14 +287,9 @@ def test_the_last_expression_is_the_result_and_await_works(kernel: Kernel) -> No
     done = kernel.ok("%%kodosumi run --block -o one\nimport asyncio\nawait asyncio.sleep(0.01)\n{'x': 1}")
     assert "{'x': 1}" in done.text()
     assert kernel.value("one.result()") == "{'x': 1}"
-    done = kernel.ok("%%kodosumi run --block -o two\n41 + 1;")
-    assert "42" not in done.text()
+    done = kernel.ok("%%kodosumi run --block -o two\n2**61 - 1;")
+    assert "2305843009213693951" not in done.text()
     assert kernel.value("two.result()") == "None"
-    assert (
-        "async" in kernel.ok("%%kodosumi run --block\n'-'.join([x async for x in agen()])\n", 60).text()
-        if False
-        else True
-    )
     done = kernel.ok(
         "%%kodosumi run --block\nfrom IPython.display import display, Markdown\ndisplay(Markdown('**bold**'))\ntracer.progress_sync(1, 2)"
     )
