@@ -40,10 +40,13 @@ def sink_of(output: Path | None, *, atomic: bool) -> Iterator[IO[bytes]]:
     try:
         with target.open("wb") as file:
             yield file
+        if atomic:
+            target.replace(output)
     except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}: {output}") from None
-    if atomic:
-        target.replace(output)
+        raise UsageError(f"cannot be written: {error.strerror or error}: {output}") from None
+    finally:  # a full disk, or somebody who interrupts, leaves no half of a file
+        if atomic:
+            target.unlink(missing_ok=True)
 
 
 class Writer:

@@ -74,8 +74,9 @@ def export(run: Run, path: str | Path | None = None) -> Path:
             file.writelines(_text(run, row))
         os.replace(unfinished, target)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise LogError(f"the export cannot be written: {error.strerror or error}: {target}") from error
+    finally:  # also where a payload cannot be read, or somebody interrupts
+        unfinished.unlink(missing_ok=True)
     return target
 
 

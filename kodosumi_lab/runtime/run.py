@@ -385,6 +385,11 @@ class Run:
             It has another name.
         LogError
             The run has more than 200,000 events or 128 MiB, or the file cannot be written.
+
+        Examples
+        --------
+        >>> run.export("reports")  # doctest: +SKIP
+        PosixPath('reports/prime-gaps-5f2c81d0.kodosumi-run.json')
         """
         from kodosumi_lab.runtime import exporting
 

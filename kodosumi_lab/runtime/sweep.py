@@ -292,6 +292,11 @@ class Sweep:
         """The runs of the sweep, live, as a widget; what is selected in it is cancelled and compared.
 
         The sweep itself is drawn as it is at that moment, with the inputs as columns.
+
+        Examples
+        --------
+        >>> view = prime_gaps.sweep(end=[1000, 2000]).view()  # doctest: +SKIP
+        >>> view.runs  # those that are selected in it  # doctest: +SKIP
         """
         from kodosumi_lab.widgets.views import RunsView
 

@@ -128,7 +128,7 @@ def test_without_subshells_the_gateway_answers_while_a_cell_blocks_the_kernel(op
 
 
 @pytest.mark.usefixtures("without_subshells")
-def test_without_subshells_and_gateway_what_is_followed_arrives_and_what_is_asked_waits(
+def test_without_subshells_and_gateway_what_is_followed_arrives_while_a_cell_runs(
     opened: Callable[..., Notebook],
 ) -> None:
     book = opened("run = talk.launch(n=12, pause_s=0.5)\nrun", "run.wait(30)\ntime.sleep(10)")

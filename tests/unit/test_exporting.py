@@ -9,6 +9,8 @@ import pytest
 from logkit import Emitter, FastDisk, lines, meta, new_run, row, status
 
 from kodosumi_lab.api.reading import RunDetail
+from kodosumi_lab.cli.base import UsageError
+from kodosumi_lab.cli.formats import sink_of
 from kodosumi_lab.errors import LogError
 from kodosumi_lab.events import run_date
 from kodosumi_lab.runtime import exporting
@@ -67,3 +69,17 @@ def test_a_run_too_large_for_a_browser_is_refused_with_the_way_that_works(
     with pytest.raises(LogError, match=r"has 8 events .* holds up to 7 .* --format parquet"):
         run.export(tmp_path)
     assert list(tmp_path.glob("*.json")) == []
+
+
+def test_what_cannot_be_finished_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    (beside,) = (tmp_path / "log" / "artifacts").rglob("b" * 64)
+    beside.unlink()
+    with pytest.raises(LogError, match="a payload of 12 bytes is not in the log"):
+        run.export(tmp_path)
+    assert list(tmp_path.glob("*.kodosumi-run*")) == []
+    with pytest.raises(KeyboardInterrupt), sink_of(tmp_path / "events.csv", atomic=True) as sink:
+        sink.write(b"seq")
+        raise KeyboardInterrupt
+    with pytest.raises(UsageError, match="the log is damaged"), sink_of(tmp_path / "events.csv", atomic=True):
+        raise LogError("the log is damaged")
+    assert list(tmp_path.glob("events*")) == []
