@@ -123,7 +123,7 @@ def test_a_secret_comes_from_a_variable_and_is_not_in_the_log(kernel: Kernel) ->
 def test_a_sweep_and_forms(kernel: Kernel) -> None:
     kernel.ok('sweep = %kodosumi sweep shout word=["a", "b"] times=[1, 2] --max-concurrent 2')
     assert kernel.value("sweep.wait(120).frame()['result'].to_list()") == "['A', 'AA', 'B', 'BB']"
-    done = kernel.ok("%kodosumi launch shout")  # something is to be entered
+    done = kernel.ok("%kodosumi launch shout")
     assert str(done.result).startswith("<FlowForm shout")
     assert any("application/vnd.jupyter.widget-view+json" in m["content"].get("data", {}) for m in done.outputs)
     assert kernel.value("form = %kodosumi form shout word=w times=3\nform.values['times'], form.errors") == "(3, {})"

@@ -112,7 +112,7 @@ class KodosumiMagics(Magics):
     def _launch(self, options: Any, inputs: dict[str, Given], cell: str | None = None) -> Any:
         flow = flow_named(self.shell, options.flow)
         given = {**entered.of_body(cell), **inputs}
-        if not given and entered.is_asked_for(flow):
+        if not (given or options.defaults or options.block) and entered.has_inputs(flow):
             return flow.form()
         run = flow.launch(**entered.inputs_of(flow, given))
         self._assign(options, run)  # before somebody interrupts

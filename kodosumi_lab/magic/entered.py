@@ -8,13 +8,12 @@ from typing import Any
 import yaml
 from IPython.core.error import UsageError
 
-from kodosumi_lab.errors import InputsError
 from kodosumi_lab.flow import Flow
 from kodosumi_lab.forms import Model
 from kodosumi_lab.forms.written import fitting
 from kodosumi_lab.magic.words import Given
 
-__all__ = ["inputs_of", "is_asked_for", "nested", "of_body"]
+__all__ = ["has_inputs", "inputs_of", "nested", "of_body"]
 
 
 def of_body(cell: str | None) -> dict[str, Given]:
@@ -42,16 +41,9 @@ def of_body(cell: str | None) -> dict[str, Given]:
     }
 
 
-def is_asked_for(flow: Any) -> bool:
-    """Whether the flow has inputs that somebody has to give."""
-    if not isinstance(flow, Flow):
-        form = Model.model_validate(flow.elements)
-        return bool(form.check(form.initial()))
-    try:
-        flow.validate()
-    except InputsError:
-        return True
-    return False
+def has_inputs(flow: Any) -> bool:
+    """Whether there is something to enter."""
+    return bool(Model.model_validate(flow.elements).fields)
 
 
 def inputs_of(flow: Any, given: Mapping[str, Given]) -> dict[str, Any]:

@@ -122,8 +122,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "launch",
             "Start a run. Values are JSON, or text; @FILE is a file's text, $NAME the notebook's variable. Without\n"
-            "inputs, where some are required, it shows the form. As %%kodosumi launch, the cell is YAML or JSON.",
-            (_FLOW, *_BLOCK),
+            "inputs it shows the form of those there are. As %%kodosumi launch, the cell is YAML or JSON.",
+            (_FLOW, _arg("--defaults", action="store_true", help="start with what inputs default to"), *_BLOCK),
             inputs=True, takes="flow", cell=None,
         ),
         Command("form", "The form of a flow, to be filled in and launched from.", (_FLOW,), inputs=True, takes="flow"),

@@ -8,12 +8,35 @@ import textwrap
 from typing import Any
 from urllib.parse import quote
 
+import anywidget
+import traitlets
+
 from kodosumi_lab.flow import Flow, entrypoint_of
 from kodosumi_lab.forms import SECRET, secret_fields
+from kodosumi_lab.widgets.base import STATIC
 
-__all__ = ["curl", "magic", "python", "written"]
+__all__ = ["Snippets", "curl", "magic", "python", "snippets", "written"]
 
 _PLAIN = re.compile(r"[A-Za-z_./][\w./:+-]*")
+
+
+class Snippets(anywidget.AnyWidget):
+    """Code in several languages, a tab each, to be copied.
+
+    Attributes
+    ----------
+    texts : dict
+        Trait: code by the title of its tab.
+    """
+
+    _esm = STATIC / "code.js"
+
+    texts = traitlets.Dict().tag(sync=True)
+
+
+def snippets(flow: Any, inputs: dict[str, Any]) -> dict[str, str]:
+    """Code that launches with inputs, by language."""
+    return {"magic": magic(flow, inputs), "Python": python(flow, inputs), "curl": curl(flow, inputs)}
 
 
 def magic(flow: Any, inputs: dict[str, Any]) -> str:
@@ -27,7 +50,8 @@ def magic(flow: Any, inputs: dict[str, Any]) -> str:
             words.append(f"{name}={written(value)}")
     lines = [f'{_variable(name)} = getpass("{name}: ")' for name in asked]
     head = ["from getpass import getpass", *lines] if lines else []
-    return "\n".join([*head, " ".join([f"%kodosumi launch {_word(_name(flow))}", *words])])
+    untouched = [] if words else ["--defaults"]  # else it would show the form
+    return "\n".join([*head, " ".join([f"%kodosumi launch {_word(_name(flow))}", *words, *untouched])])
 
 
 def written(value: Any) -> str:

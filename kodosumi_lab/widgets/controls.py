@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import html
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,8 +20,9 @@ import traitlets
 
 from kodosumi_lab.forms import Model
 from kodosumi_lab.forms.render import render
+from kodosumi_lab.widgets.files import FileField
 
-__all__ = ["STYLE", "Field", "FileField", "SecretText", "drawn", "muted"]
+__all__ = ["STYLE", "Field", "SecretText", "drawn", "muted"]
 
 #: Whole numbers that a browser knows one by one.
 _SAFE = 2**53 - 1
@@ -86,6 +86,7 @@ def drawn(
     on_press: Callable[[dict[str, Any]], None],
     *,
     paths: frozenset[str] = frozenset(),
+    log_dir: Path | None = None,
 ) -> Iterator[Any]:
     """Widgets and fields of a form, in its order.
 
@@ -99,6 +100,8 @@ def drawn(
         Called with the element of an action when its button is pressed.
     paths
         Names of files that may be the path of one on the cluster's machine.
+    log_dir
+        Directory of the log that keeps uploads; by default this process's.
 
     Yields
     ------
@@ -112,9 +115,10 @@ def drawn(
         elif kind == "action":
             yield _action(element, on_press)
         elif kind == "group":
-            yield _group(element, list(drawn(element.get("elements") or [], clearable, on_press, paths=paths)))
+            inner = drawn(element.get("elements") or [], clearable, on_press, paths=paths, log_dir=log_dir)
+            yield _group(element, list(inner))
         elif kind == "file":
-            yield _field(element, *_file(element, str(element.get("name")) in paths))
+            yield _file(element, str(element.get("name")) in paths, log_dir)
         elif kind in _MAKERS:
             yield _field(element, *_MAKERS[kind](element, str(element.get("name")) in clearable))
         elif element.get("name"):
@@ -343,67 +347,16 @@ def _moment(cls: Any, sort: Any, word: str) -> Callable[[dict[str, Any], bool], 
     return make
 
 
-class FileField(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """Files that are uploaded, or the path of one on the cluster's machine.
-
-    Attributes
-    ----------
-    value : tuple or str
-        What :class:`ipywidgets.FileUpload` has; the path, where one is entered.
-    """
-
-    value = traitlets.Any(())
-
-    def __init__(self, element: dict[str, Any], *, paths: bool) -> None:
-        self.upload = widgets.FileUpload(
-            accept=",".join(element.get("accept") or []),
-            multiple=bool(element.get("multiple") or element.get("directory")),
-            description="Upload",
-            tooltip="up to 10 MiB, the most that Jupyter takes at once; larger files by a path, or with launch(…)",
-        )
-        self.path = widgets.Text(placeholder="or a path on the cluster's machine", layout=dict(_STACKED))
-        self.path.add_class("kl-field")
-        super().__init__([self.upload, *([self.path] if paths else [])], layout=dict(_WIDE))
-        for control in (self.upload, self.path):
-            control.observe(self._take, "value")
-
-    def _take(self, _: Any = None) -> None:
-        self.value = self.path.value.strip() or self.upload.value
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """What was uploaded, by file name."""
-        return {} if isinstance(self.value, str) else {str(one["name"]): bytes(one["content"]) for one in self.value}
-
-    def clear(self, path: str = "") -> None:
-        """Take nothing, or a path: where paths are taken the path itself, else the file that it leads to here."""
-        takes_path, local = self.path in self.children, Path(path).expanduser()
-        self.upload.value = (_uploaded(local),) if path and not takes_path and local.is_file() else ()
-        self.path.value = path if takes_path else ""
-        self._take()
-
-
-def _uploaded(path: Path) -> dict[str, Any]:
-    """A local file as what a browser uploads."""
-    about = path.stat()
-    changed = datetime.datetime.fromtimestamp(about.st_mtime, datetime.UTC)
-    data = path.read_bytes()
-    return {"name": path.name, "type": "", "size": len(data), "content": data, "last_modified": changed}
-
-
-def _file(element: dict[str, Any], paths: bool) -> _Made:
-    control = FileField(element, paths=paths)
-
-    def read() -> Any:
-        if isinstance(control.value, str):
-            return control.value
-        items = {str(n): {"filename": name} for n, name in enumerate(control.files)}
-        return json.dumps({"batchId": "", "items": items}) if items else None
+def _file(element: dict[str, Any], paths: bool, log_dir: Path | None) -> Field:
+    """Its label and help stand in the control itself."""
+    control = FileField(element, paths=paths, log_dir=log_dir)
 
     def write(value: Any) -> None:
-        control.clear(value if isinstance(value, str) and not value.lstrip().startswith("{") else "")
+        control.put(value if isinstance(value, str) else "")
 
-    return control, read, write
+    message = widgets.HTML(layout={**_WIDE, "display": "none"})
+    box = widgets.VBox([control, message], layout={"margin": "0 0 6px 0", "width": "auto", "overflow": "visible"})
+    return Field(str(element["name"]), element, control, box, lambda: control.value or None, write, message)
 
 
 _MAKERS: dict[str, Callable[[dict[str, Any], bool], _Made]] = {

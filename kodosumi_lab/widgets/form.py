@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,9 @@ from kodosumi_lab.forms import SECRET, Model
 from kodosumi_lab.forms.filling import filled
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.widgets import code
-from kodosumi_lab.widgets.controls import STYLE, Field, FileField, drawn, muted
+from kodosumi_lab.widgets.controls import STYLE, Field, drawn, muted
+from kodosumi_lab.widgets.entered import check_names, no_element, same, secret_of, sent, walk
+from kodosumi_lab.widgets.files import FileField
 from kodosumi_lab.widgets.memory import Memory
 from kodosumi_lab.widgets.views import RunView
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["FlowForm"]
 
 _WIDE = {"width": "auto"}
+_NOT_SENT = "is not sent yet; wait until it is, or press Launch, which waits"
 
 
 class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -75,7 +77,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.flow = flow
         self._model = flow.inputs if isinstance(flow, Flow) else None
         pristine = [dict(element) for element in flow.elements]
-        _check_names(flow.name, pristine, initial)
+        check_names(flow.name, pristine, initial)
         self.elements = filled(pristine, json.loads(dumps(initial))) if initial else pristine
         self._defaults = Model.model_validate(pristine)
         self._touched: set[str] = set()
@@ -83,14 +85,15 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._busy = False
         model = self._model
         clearable, paths = (model.nullable(), model.paths()) if model is not None else (frozenset(), frozenset())
-        parts = list(drawn(self.elements, clearable, self._pressed, paths=paths))
-        self._fields = {one.name: one for field in parts if isinstance(field, Field) for one in _walk(field)}
+        log_dir = getattr(flow, "log_dir", None)
+        parts = list(drawn(self.elements, clearable, self._pressed, paths=paths, log_dir=log_dir))
+        self._fields = {one.name: one for field in parts if isinstance(field, Field) for one in walk(field)}
         self.controls = {name: field.control for name, field in self._fields.items()}
         self._pressed_action: dict[str, Any] = {}
         self._head = widgets.HTML(layout=_WIDE)
         self._global = widgets.HTML(layout={**_WIDE, "display": "none"})
         self._below = widgets.VBox(layout=_WIDE)
-        self._code = widgets.VBox(layout={**_WIDE, "display": "none"})
+        self._code = code.Snippets(layout={**_WIDE, "display": "none"})
         shown = [part.box if isinstance(part, Field) else part for part in parts]
         self._head.value = STYLE + _title(flow)
         self._memory = Memory(self)
@@ -98,6 +101,10 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.add_class("kl-flow-form")
         for name, field in self._fields.items():
             field.control.observe(lambda _, name=name: self._changed(name), "value")
+        self._files = [field.control for field in self._fields.values() if isinstance(field.control, FileField)]
+        self._launch_when_sent = False
+        for control in self._files:
+            control.upload.observe(self._arrived, ("pending", "failed"))
         self._fill(self.elements, initial)
         self.observe(self._assigned, "values")
 
@@ -110,7 +117,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             for name, field in self._fields.items():
                 field.write(given.get(name))
                 if field.element.get("type") == "password" and secrets:
-                    field.write(_secret_of(secrets, name))
+                    field.write(secret_of(secrets, name))
                 elif field.element.get("type") == "file" and secrets and isinstance(secrets.get(name), str | Path):
                     field.write(str(secrets[name]))
         self._take()
@@ -140,7 +147,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         """What is assigned, with what is entered elsewhere."""
         unknown = [name for name in proposal["value"] if name not in self._fields]
         if unknown:
-            raise InputsError.of({name: [_no_element(self._fields)] for name in unknown}, flow=self.flow.name)
+            raise InputsError.of({name: [no_element(self._fields)] for name in unknown}, flow=self.flow.name)
         return {**self.values, **proposal["value"]}
 
     def _assigned(self, change: Any) -> None:
@@ -170,14 +177,19 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def check(self) -> dict[str, list[str]]:
         """What is wrong with what is entered, by element; empty when it can be launched. Nothing is started."""
+        failed = {
+            name: [field.control.problem]
+            for name, field in self._fields.items()
+            if isinstance(field.control, FileField) and field.control.problem
+        }
         values = self._entered()
         if self._model is None:
-            return self._defaults.check(_sent(values))
+            return {**self._defaults.check(sent(values)), **failed}
         try:
             self._model.from_form(values)
         except InputsError as error:
-            return dict(error.errors)
-        return {}
+            return {**error.errors, **failed}
+        return failed
 
     def _tell(self) -> None:
         """Show messages under the fields that were changed, or under all when a launch was tried."""
@@ -220,6 +232,8 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         finally:
             self._pressed_action = {}
         self._all_told, self._touched = False, set()
+        for control in self._files:
+            control.taken()
         self._take()
         self.run = run
         before, self._below.children = self._below.children, [_view(run)]
@@ -228,28 +242,20 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         return run
 
     def _launched(self, values: dict[str, Any]) -> Run | ForeignRun:
+        absent = {name: [_NOT_SENT] for name, field in self._fields.items() if field.control in self._unsent()}
+        if absent:
+            raise InputsError.of(absent, flow=self.flow.name)
         if not isinstance(self.flow, Flow):
             errors = self.check()
             if errors:
                 raise InputsError.of(errors, flow=self.flow.name)
-            return self.flow.submit(_sent(values))
+            return self.flow.submit(sent(values))
         from kodosumi_lab.runtime.launch import launch
 
         checked = self.flow.inputs.from_form(values)
-        uploads = {
-            name: data
-            for field in self._fields.values()
-            if isinstance(field.control, FileField)
-            for name, data in field.control.files.items()
-        }
-        if not uploads:
-            return launch(self.flow, checked)
-        with tempfile.TemporaryDirectory() as folder:
-            paths = {}
-            for number, (name, data) in enumerate(uploads.items()):
-                paths[name] = Path(folder, str(number))
-                paths[name].write_bytes(data)
-            return launch(self.flow, checked, files=paths)
+        batches = list(dict.fromkeys(self.flow.inputs.form().uploads(values).values()))
+        local = {name: path for control in self._files for name, path in control.local.items()}
+        return launch(self.flow, checked, files=local or None, batches=batches)
 
     def _pressed(self, element: dict[str, Any]) -> None:
         self._pressed_action = {element["name"]: element.get("value")} if element.get("name") else {}
@@ -258,6 +264,12 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def _launch_pressed(self, _: Any = None) -> None:
         """What the button does: a callback has nobody to raise to, so what is wrong is told in the form."""
         self._launcher.disabled = True
+        self._launch_when_sent = bool(self._unsent())
+        if self._launch_when_sent:
+            self.say("sending files …", mark="●")
+            for control in self._unsent():
+                control.send()
+            return
         self.say("launching …", mark="●")
         try:
             self.launch()
@@ -269,6 +281,20 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._memory.look()
         finally:
             self._launcher.disabled = False
+
+    def _unsent(self) -> list[FileField]:
+        return [control for control in self._files if not control.ready]
+
+    def _arrived(self, _: Any) -> None:
+        """A file has arrived, or cannot: go on with the launch that waits for all of them."""
+        self._take()
+        if self._launch_when_sent and (not self._unsent() or any(control.problem for control in self._files)):
+            self._launch_when_sent = False
+            if not self._unsent():
+                self._launch_pressed()
+                return
+            self._all_told, self._launcher.disabled = True, False
+            self._tell()
 
     def reset(self) -> None:
         """Show what the form opened with."""
@@ -288,7 +314,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             What is entered does not fit.
         """
         values, pristine = self._entered(), self._defaults.initial()
-        changed = {name.partition(".")[0] for name, value in values.items() if not _same(value, pristine.get(name))}
+        changed = {name.partition(".")[0] for name, value in values.items() if not same(value, pristine.get(name))}
         if self._model is None:
             return {
                 name: SECRET if self._is_secret(name) else value
@@ -319,16 +345,12 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _show_code(self) -> None:
         try:
-            texts = [self.code(language) for language in ("magic", "python", "curl")]
+            self._code.texts = code.snippets(self.flow, self.inputs)
         except InputsError as error:
             self._all_told = True
             self.errors = dict(error.errors)
             self._tell()
-            self._code.children = [widgets.HTML(muted("fill the form in first"))]
-            return
-        style = "margin:0;white-space:pre-wrap;user-select:all;font-family:var(--jp-code-font-family,monospace)"
-        pages = [widgets.HTML(f'<pre style="{style}" tabindex="0">{html.escape(text)}</pre>') for text in texts]
-        self._code.children = [widgets.Tab(pages, titles=("magic", "Python", "curl"))]
+            self._code.layout.display = "none"
 
     # -- buttons, recent inputs and presets ---------------------------------------------
 
@@ -381,55 +403,10 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 # -- pieces -------------------------------------------------------------------------------
 
 
-def _walk(field: Field) -> Iterator[Field]:
-    yield field
-    for one in field.fields:
-        yield from _walk(one)
-
-
 def _title(flow: Any) -> str:
     summary = flow.options.summary if isinstance(flow, Flow) else flow.summary
     head = f"<b>{html.escape(flow.name)}</b>"
     return f"{head} {muted(summary)}" if summary else head
-
-
-def _no_element(fields: Iterable[str]) -> str:
-    return f"is no input of this form, which takes: {', '.join(fields) or 'nothing'}"
-
-
-def _check_names(flow: str, elements: list[dict[str, Any]], initial: dict[str, Any]) -> None:
-    known = Model.model_validate(elements).fields
-    whole = len(known) == 1 and next(iter(elements))["type"] == "json"  # a flow that takes whatever it is given
-    takes = [name for name in known if "." not in name]
-    unknown = {} if whole else {name: [_no_element(takes)] for name in initial if name not in takes}
-    if unknown:
-        raise InputsError.of(unknown, flow=flow)
-
-
-def _secret_of(given: dict[str, Any], name: str) -> str | None:
-    here: Any = given
-    for part in name.split("."):
-        here = here.get(part) if isinstance(here, dict) else getattr(here, part, None)
-    found = here.get_secret_value() if hasattr(here, "get_secret_value") else here
-    return found if isinstance(found, str) else None
-
-
-def _same(entered: Any, initial: Any) -> bool:
-    """Whether a control shows what the form had at first: empty is empty, a number is its text."""
-    if entered in (None, "", [], False) or initial in (None, "", [], False):
-        return (entered or None) == (initial or None)
-    return bool(entered == initial or str(entered) == str(initial) or (entered is True and initial == "on"))
-
-
-def _sent(values: dict[str, Any]) -> dict[str, Any]:
-    """Form values as a browser sends them, for a service."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if value is True:
-            found[name] = "on"
-        elif value is not False and value is not None:
-            found[name] = value if isinstance(value, str | list) else str(value)
-    return found
 
 
 def _view(run: Any) -> Any:

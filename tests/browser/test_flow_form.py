@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import eventually
 
 from browser.lab import Jupyter, Lab, serve_jupyter
 
@@ -82,6 +84,74 @@ def test_a_form_is_filled_in_checked_and_launched_from(jupyter_on_ray: Jupyter, 
     form.get_by_role("button", name="Copy as code").click()
     form.get_by_role("tab", name="curl").click()
     form.get_by_text("/api/v1/flows/order/launch").wait_for()
+    form.get_by_role("tab", name="magic").click()
+    form.get_by_role("button", name="Copy magic").click()
+    form.get_by_role("button", name="Copy magic").get_by_text("Copied").wait_for()
+    lab.page.context.grant_permissions(["clipboard-read"])
+    copied = lab.page.evaluate("navigator.clipboard.readText()")
+    assert "%kodosumi launch order what=apples count=4 colour=green" in copied
+    assert "hush" not in copied
+
+
+COUNTING = """
+import kodosumi_lab as kl
+kl.connect()
+
+@kl.flow
+async def count_letters(document: kl.UploadFile, again: int = 0) -> str:
+    data = await document.read()
+    return f"{document.filename} has {len(data)} bytes, {again}"
+"""
+
+
+def test_files_are_dropped_into_a_form_sent_with_progress_and_again_for_the_next_launch(
+    jupyter_on_ray: Jupyter, open_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = open_lab(jupyter_on_ray)
+    cells = [COUNTING, "form = count_letters.form()\nform", "print(form.run.wait(60).result())", "form.values"]
+    book = lab.open(jupyter_on_ray.notebook("files.ipynb", cells))
+    book.run(0, timeout_s=120)
+    book.run(1)
+    form = book.output(1)
+    form.get_by_text("or drop it here").wait_for()
+    launch = form.get_by_role("button", name="Launch", exact=True)
+    launch.click()
+    form.get_by_text("is required").first.wait_for()
+
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"x" * (12 * 2**20))  # more than Jupyter takes in one message
+    drop(form.locator(".kl-form-drop"), "large.bin", large)
+    launch.click()  # at once: it waits for the file
+    form.get_by_text("large.bin", exact=True).wait_for()
+    form.get_by_text("finished", exact=True).first.wait_for(timeout=60_000)
+    book.run(2)
+    assert book.text(2).strip() == "large.bin has 12582912 bytes, 0"
+
+    form.get_by_label("Again", exact=True).fill("7")
+    launch.click()  # the same file, which the first run has
+    eventually(lambda: "7" in (book.run(2) or book.text(2)), timeout_s=60)
+    assert book.text(2).strip() == "large.bin has 12582912 bytes, 7"
+    form.get_by_role("button", name="Remove large.bin").click()
+    book.run(3)
+    assert "'document': None" in book.text(3)
+
+
+def drop(place: Any, name: str, path: Path) -> None:
+    """Drop a local file on an element: the browser's own events, with its own file object."""
+    page = place.page
+    page.evaluate("document.body.append(Object.assign(document.createElement('input'), {type: 'file', id: 'dropped'}))")
+    page.locator("#dropped").set_input_files(path)
+    place.evaluate(
+        """(element, name) => {
+            const input = document.getElementById('dropped');
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([input.files[0]], name));
+            for (const type of ['dragenter', 'dragover', 'drop'])
+                element.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+            input.remove();
+        }""",
+        name,
+    )
 
 
 def test_a_cell_on_the_cluster_says_what_it_says_below_itself_after_it_has_ended(

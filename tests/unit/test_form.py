@@ -22,7 +22,8 @@ import kodosumi_lab as kl
 from kodosumi_lab import forms
 from kodosumi_lab.errors import InputsError
 from kodosumi_lab.runtime.log import LogWriter
-from kodosumi_lab.widgets.controls import FileField
+from kodosumi_lab.widgets.code import Snippets
+from kodosumi_lab.widgets.files import FileField
 from kodosumi_lab.widgets.form import FlowForm
 
 
@@ -128,7 +129,8 @@ def test_each_element_has_a_control_of_its_type(form: FlowForm) -> None:
     labels = {getattr(one, "description", "") for one in shown(form)} | {
         one.value for one in shown(form) if isinstance(one, widgets.Label)
     }
-    assert {"What *", "Count", "Tags", "To", "Path"} <= labels
+    assert {"What *", "Count", "Tags", "To"} <= labels
+    assert form.controls["path"].upload.element["label"] == "Path"  # drawn by the front end
 
 
 def test_an_untouched_form_gives_the_defaults_and_what_is_entered_gives_what_python_would(form: FlowForm) -> None:
@@ -278,14 +280,70 @@ def test_code_launches_with_what_is_entered(monkeypatch: pytest.MonkeyPatch) -> 
         form.code("perl")
 
 
+def test_a_default_of_zero_is_not_written_into_the_code() -> None:
+    @kl.flow
+    def count_from(start: int = 0) -> None: ...
+
+    assert count_from.form().code("magic") == "%kodosumi launch count_from --defaults"
+    assert count_from.form(start=1).code("magic") == "%kodosumi launch count_from start=1"
+
+
 def test_the_code_is_shown_on_demand(form: FlowForm) -> None:
     button(form, "Copy as code").click()
-    assert "fill the form in first" in text_of(form)
-    button(form, "Copy as code").click()
+    assert "is required" in text_of(form)  # and no code
+    [snippets] = [one for one in form.children if isinstance(one, Snippets)]
+    assert snippets.layout.display == "none"
     form.controls["what"].value = "apples"
     button(form, "Copy as code").click()
-    assert "%kodosumi launch order what=apples" in text_of(form)
-    assert "run = order.launch(what=&#x27;apples&#x27;)" in text_of(form)
+    assert snippets.layout.display is None
+    assert snippets.texts["magic"] == "%kodosumi launch order what=apples"
+    assert snippets.texts["Python"].endswith("run = order.launch(what='apples')")
+    button(form, "Copy as code").click()
+    assert snippets.layout.display == "none"
+
+
+# -- files ------------------------------------------------------------------------------
+
+
+def sent(name: str, batch: str = "b" * 32) -> str:
+    """What a front end says of a file that it has sent."""
+    return json.dumps({"batchId": batch, "items": {f"{batch}-1": {"filename": name, "totalChunks": 1}}})
+
+
+def test_a_launch_waits_for_files_that_are_on_their_way_and_tells_what_failed() -> None:
+    @kl.flow
+    def weigh_parcel(document: kl.UploadFile) -> None: ...
+
+    form = weigh_parcel.form()
+    upload = form.controls["document"].upload
+    with upload.hold_sync():
+        upload.value, upload.pending = sent("d.txt", ""), 1
+    with pytest.raises(InputsError, match="document: is not sent yet"):
+        form.launch()
+    button(form, "Launch").click()
+    assert "sending files" in text_of(form)
+    assert button(form, "Launch").disabled
+    assert upload.wanted == 1  # the front end is asked to go on
+    with upload.hold_trait_notifications():
+        upload.failed = "d.txt was not sent: try again, or remove it"
+    assert "d.txt was not sent" in text_of(form)
+    assert not button(form, "Launch").disabled
+    upload.failed = ""
+    assert form.errors == {}
+
+
+def test_what_was_sent_with_one_launch_is_not_taken_for_the_next() -> None:
+    @kl.flow
+    def weigh_letter(document: kl.UploadFile) -> None: ...
+
+    field = weigh_letter.form().controls["document"]
+    field.upload.value = sent("d.txt")
+    assert field.ready
+    field.taken()
+    assert field.upload.used == sent("d.txt")
+    assert not field.ready
+    field.upload.value = sent("d.txt", "c" * 32)  # anew
+    assert field.ready
 
 
 def test_a_flow_of_a_module_is_imported() -> None:
@@ -368,14 +426,12 @@ def test_explicit_elements_are_drawn_in_their_order_and_untrusted_html_is_cleane
     form.controls["who"].value = "ada"
     assert "expected text that matches" in text_of(form)
     form.controls["who"].value = "Ada"
-    upload = {"name": "p.pdf", "size": 2, "type": "", "content": memoryview(b"ab"), "last_modified": NOON}
     passport = form.controls["passport"]
     assert isinstance(passport, FileField)
     assert len(passport.children) == 1  # a file, not a path
-    passport.upload.value = (upload,)
+    passport.upload.value = json.dumps({"batchId": "b" * 32, "items": {"u": {"filename": "p.pdf", "totalChunks": 1}}})
     wire = trip.inputs.from_form(form._entered()).wire
     assert wire == {"who": "Ada", "nights": 2, "room": "d", "meals": True, "passport": ["p.pdf"]}
-    assert passport.files == {"p.pdf": b"ab"}
     assert button(form, "Book")
     assert button(form, "Book now")
 
@@ -387,7 +443,7 @@ def test_an_uploaded_file_is_no_path_but_a_local_one_is_taken_from_python(tmp_pa
     (tmp_path / "d.txt").write_text("words")
     form = count.form(document=tmp_path / "d.txt")
     assert len(form.controls["document"].children) == 1
-    assert form.controls["document"].files == {"d.txt": b"words"}
+    assert form.controls["document"].local == {"d.txt": tmp_path / "d.txt"}
     assert count.inputs.from_form(form._entered()).wire == {"document": "in/d.txt"}
 
 

@@ -119,7 +119,14 @@ def test_a_form_of_explicit_elements_has_names_with_dots_of_its_own() -> None:
     def trip(inputs: dict[str, Any]) -> None: ...
 
     assert entered.inputs_of(trip, split("to.street=Elm", {}).inputs) == {"to.street": "Elm"}
-    assert entered.is_asked_for(trip)
+    assert entered.has_inputs(trip)
+
+
+def test_a_flow_without_inputs_needs_no_form() -> None:
+    @kl.flow
+    def tick() -> None: ...
+
+    assert not entered.has_inputs(tick)
 
 
 def test_files_are_given_along_where_the_flow_has_no_such_input() -> None:

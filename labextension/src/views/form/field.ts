@@ -19,6 +19,8 @@ export interface Field {
   focus(): void;
   /** Resolves once the value may be sent. */
   ready?(): Promise<void>;
+  /** How many files are not there yet; each is sent when {@link ready} is asked for, if not before. */
+  pending?(): number;
   /** What was sent is used up (an upload), and has to be made anew to be sent again. */
   taken?(): void;
 }

@@ -27,6 +27,7 @@ export function filesField(spec: Element, around: Around): Field {
     async ready() {
       await view.batch?.settled();
     },
+    pending: () => view.batch?.uploads.filter((upload) => upload.state !== 'done').length ?? 0,
     taken: () => view.batch?.taken(),
   };
   field.set(spec['value']);
