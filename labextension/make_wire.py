@@ -16,11 +16,24 @@ from pydantic import TypeAdapter
 from kodosumi_lab.api.catalogue import FlowInfo
 from kodosumi_lab.api.problems import Problem
 from kodosumi_lab.api.reading import Lock, OpenLock, RunDetail, RunPage, RunRow
+from kodosumi_lab.api.sweeps import Comparison, Line, SweepInfo, SweepRow
 from kodosumi_lab.events import KINDS, STATUSES, TERMINAL
 
 PAGE = Path(__file__).parent / "src" / "wire.ts"
 #: In this order; what a model inherits from one before it is not repeated.
-MODELS: tuple[type, ...] = (Lock, OpenLock, RunRow, RunDetail, RunPage, FlowInfo, Problem)
+MODELS: tuple[type, ...] = (
+    Lock,
+    OpenLock,
+    RunRow,
+    RunDetail,
+    RunPage,
+    FlowInfo,
+    SweepRow,
+    SweepInfo,
+    Line,
+    Comparison,
+    Problem,
+)
 #: Models that are sent without the fields that are None.
 SPARSE = frozenset({Problem})
 

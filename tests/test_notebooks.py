@@ -18,8 +18,20 @@ NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 
 #: What the cells of a notebook show when it does what it tells of.
 SHOWN = {
-    "02_progress": ["4 of 4: asyncio is read", "reader: read took", "functions in email", "judge: rank took"],
-    "03_ask": ["'awaiting'", "['is 481; expected at most 480']", "'decision': 'return'", "ada: {"],
+    "02_progress": [
+        "4 of 4: asyncio is read",
+        "reader: read took",
+        "functions in email",
+        "judge: rank took",
+        "<Replay of ",
+    ],
+    "03_ask": [
+        "'awaiting'",
+        "['is 481; expected at most 480']",
+        "'decision': 'return'",
+        "ada: {",
+        "<Inbox of the log ",
+    ],
     "04_sweep": [
         "<FlowForm prime_gaps",
         "over end, tasks: 8 finished>",
@@ -27,6 +39,9 @@ SHOWN = {
         "<Diff",
         "✓ twins finished",
         "are 205",
+        "({'finished': 8}, 1.0)",
+        "<RunsView of the log ",
+        "[(3000000, 1), (3000000, 2)]",
     ],
     "05_dashboard": [
         "<dashboard at ",

@@ -35,6 +35,7 @@ from kodosumi_lab.api import (
     reading,
     registering,
     rerunning,
+    sweeps,
     viewing,
 )
 from kodosumi_lab.api.catalogue import Catalogue
@@ -151,7 +152,7 @@ def create_app(
     app.include_router(health.router, prefix=PREFIX)
     for router in (
         reading.router, viewing.router, following.router, assets.router, acting.router, rerunning.router,
-        registering.router, filing.router, *routers,
+        registering.router, filing.router, sweeps.router, *routers,
     ):  # fmt: skip
         app.include_router(router, prefix=PREFIX, dependencies=documented, responses=problems.RESPONSES)
     app.include_router(filing.kodosumi, dependencies=documented, responses=problems.RESPONSES)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kodosumi_lab.runtime.run_files import FileList
     from kodosumi_lab.widgets.views import Replay, RunView
 
-__all__ = ["Run", "event_log"]
+__all__ = ["Run", "event_log", "in_notebook", "live"]
 
 _FAILURES = {"cancelled": RunCancelled, "timeout": RunTimeout, "lost": RunLost, "error": RunFailed}
 _LAST_LINES = 8
@@ -512,7 +512,7 @@ class Run:
         except RunNotFound:
             return {"text/plain": repr(self), "text/html": f"<pre>{html.escape(repr(self))}</pre>"}
         return {
-            **(_live(self) if _in_notebook() else {}),
+            **(live(self.view()) if in_notebook() else {}),
             "text/plain": repr(self),
             "text/html": shown,
             "application/vnd.kodosumi.run.v1+json": {
@@ -523,12 +523,13 @@ class Run:
         }
 
 
-def _live(run: Run) -> dict[str, Any]:
-    told: Any = run.view()._repr_mimebundle_()  # with metadata beside it, or empty where widgets are off
+def live(view: Any) -> dict[str, Any]:
+    """What a widget is shown by, to stand beside what others show."""
+    told: Any = view._repr_mimebundle_()  # with metadata beside it, or empty where widgets are off
     return dict(told[0] if isinstance(told, tuple) else told)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether a Jupyter kernel runs this process, so that widgets have somewhere to be shown."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel")

@@ -11,65 +11,39 @@ without it.
 from __future__ import annotations
 
 import asyncio
-import collections
+import contextlib
+import dataclasses
 import datetime
+import functools
 import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kodosumi_lab.errors import FlowError, KodosumiLabError, RunNotFound, WaitTimeout
+from kodosumi_lab.errors import FlowError, RunNotFound, WaitTimeout
 from kodosumi_lab.events import TERMINAL, loads, run_date
 from kodosumi_lab.flow import Flow
 from kodosumi_lab.forms import Inputs, secret_fields
-from kodosumi_lab.runtime import cluster, console, launch, notebook
+from kodosumi_lab.runtime import cluster, launch, notebook
 from kodosumi_lab.runtime.launch import Origin
-from kodosumi_lab.runtime.run import Run, event_log
+from kodosumi_lab.runtime.run import Run, event_log, in_notebook, live
+from kodosumi_lab.runtime.sweep_claim import Claim
 from kodosumi_lab.runtime.sweep_plan import Plan, checked_of, planned, recorded
+from kodosumi_lab.runtime.sweep_starter import Point, Starter
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from kodosumi_lab.widgets.views import RunsView
+    from kodosumi_lab.widgets.views import SweepView
 
-__all__ = ["Point", "Sweep", "start", "sweep"]
+__all__ = ["Sweep", "start", "sweep"]
 
 _FAILED = frozenset({"error", "timeout", "lost"})
-# How often the starting thread looks for an end. Inside a flow on another node each look is a Ray task.
-_PAUSE_S = 0.05
-_PAUSE_INSIDE_S = 0.5
-
-
-@dataclass
-class Point:
-    """One combination of a sweep.
-
-    Attributes
-    ----------
-    index
-        Its position.
-    inputs
-        What its runs get.
-    run
-        The newest of them; None before it is started.
-    earlier
-        The one before it, which failed.
-    failure
-        Why it could not be started.
-    queued
-        Whether it is about to be.
-    """
-
-    index: int
-    inputs: Inputs
-    run: Run | None = None
-    earlier: Run | None = None
-    failure: str = ""
-    queued: bool = False
+# How often another process's starting is looked at.
+_PAUSE_S = 0.1
 
 
 class Sweep:
@@ -86,8 +60,12 @@ class Sweep:
         Name of the flow.
     over : list[str]
         The inputs that vary.
+    zipped : bool
+        Whether the inputs vary side by side, instead of each with each.
     log_dir : str
         Directory of the event log.
+    origin : Origin
+        Who starts runs again, where that is not the user of this process.
     """
 
     def __init__(
@@ -97,12 +75,14 @@ class Sweep:
         self.flow = flow
         self.over = over
         self.log_dir = str(log_dir)
+        self.origin = Origin()
         self._points = points
-        self._zipped = zipped
-        self._starter: _Starter | None = None
+        self.zipped = zipped
+        self._starter: Starter | None = None
+        self._acting = threading.Lock()
         self._begin: Callable[[Point], Run] = self._repeat
         self._max_concurrent = 4
-        self._found = False
+        self._claim = Claim(log_dir, sweep_id)
 
     # -- how it stands ----------------------------------------------------------------
 
@@ -129,34 +109,52 @@ class Sweep:
     @property
     def counts(self) -> dict[str, int]:
         """How many combinations have which status; those not started yet are ``"waiting"``."""
-        return dict(Counter(row["status"] or "waiting" for row in self._rows()))
+        return dict(Counter(row["status"] or "waiting" for row in self.rows()))
 
     @property
     def progress(self) -> float:
         """Share of the combinations that have ended, in whatever way, 0 to 1."""
-        return sum(row["status"] in TERMINAL for row in self._rows()) / max(1, len(self))
+        return sum(row["status"] in TERMINAL for row in self.rows()) / max(1, len(self))
 
     @property
     def done(self) -> bool:
         """Whether nothing is going on any more: all that is started has ended, and nothing more will be started."""
-        return not self._starting and all(row["status"] in (None, *TERMINAL) for row in self._rows())
+        return not self.starting and all(row["status"] in (None, *TERMINAL) for row in self.rows())
 
     @property
-    def _starting(self) -> bool:
-        return self._starter is not None and self._starter.busy
+    def starting(self) -> bool:
+        """Whether more runs are being started, by this process or another one."""
+        return (self._starter is not None and self._starter.busy) or self._claim.is_held
+
+    @property
+    def failure(self) -> str:
+        """Why the rest was not started; empty where nothing failed."""
+        return self._claim.failure
 
     def _look(self) -> list[Point]:
-        if self._found:  # runs that another process starts, or has started anew
-            self._points = _points(self.id, self.log_dir)[1]
+        """The combinations; what another process has started, or started anew, is taken from the log."""
+        if self._starter is None or not self._starter.busy:
+            with contextlib.suppress(RunNotFound):  # not one of them was started
+                mine = {point.index: point for point in self._points}
+                for found in _points(self.id, self.log_dir)[1]:
+                    point = mine.setdefault(found.index, found)
+                    point.run = found.run or point.run
+                self._points = [mine[index] for index in sorted(mine)]
         return self._points
 
-    def _rows(self) -> list[dict[str, Any]]:
-        """Per combination the row of its run in the index, with every key there, and its ``point``."""
+    def rows(self) -> list[dict[str, Any]]:
+        """Per combination the row of its run in the index, with every key there, and its ``point``.
+
+        Returns
+        -------
+        list[dict]
+            With ``run_id status reason error result progress running ended``, all None where it is not started.
+        """
         import polars as pl
 
         points = self._look()
         ids = [point.run.id for point in points if point.run is not None]
-        columns = ["run_id", "status", "reason", "error", "result", "running", "ended"]
+        columns = ["run_id", "status", "reason", "error", "result", "progress", "running", "ended"]
         frame = event_log(self.log_dir).runs().filter(pl.col("run_id").is_in(ids)).select(columns).collect()
         known = {row["run_id"]: row for row in frame.iter_rows(named=True)}
         nothing = dict.fromkeys(columns)
@@ -184,7 +182,7 @@ class Sweep:
         """
         from kodosumi_lab.runtime import sweep_frame
 
-        return sweep_frame.frame(self._rows(), event_log(self.log_dir))
+        return sweep_frame.frame(self.rows(), event_log(self.log_dir))
 
     # -- waiting ----------------------------------------------------------------------
 
@@ -199,19 +197,25 @@ class Sweep:
             The rest could not be started, for the reason that it tells.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        for point in self._look():
-            try:
-                run = self._started(point, end)
-                if run is not None:
-                    run.wait(None if end is None else max(0.0, end - time.monotonic()))
-            except WaitTimeout:
-                told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-                raise WaitTimeout(
-                    f"sweep {self.id} has not ended within {timeout_s:g} s ({told}); it goes on"
-                ) from None
+        try:
+            self._wait(end)
+            while self.starting:  # elsewhere
+                if end is not None and time.monotonic() > end:
+                    raise WaitTimeout
+                time.sleep(_PAUSE_S)
+                self._wait(end)
+        except WaitTimeout:
+            told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+            raise WaitTimeout(f"sweep {self.id} has not ended within {timeout_s:g} s ({told}); it goes on") from None
         if self._starter is not None and self._starter.failure is not None:
             raise self._starter.failure
         return self
+
+    def _wait(self, end: float | None) -> None:
+        for point in self._look():
+            run = self._started(point, end)
+            if run is not None:
+                run.wait(None if end is None else max(0.0, end - time.monotonic()))
 
     def __await__(self) -> Generator[Any, None, pl.DataFrame]:
         return asyncio.to_thread(lambda: self.wait().frame()).__await__()
@@ -230,11 +234,16 @@ class Sweep:
 
     # -- acting -----------------------------------------------------------------------
 
-    def cancel(self, *, grace_s: float | None = None) -> int:
-        """Start no more, and cancel what is going on; how many runs that were. What has ended stays as it is."""
-        if self._starter is not None:
-            self._starter.stop()
-        return sum(run.cancel(grace_s=grace_s) for run in self.runs)
+    def cancel(self, *, grace_s: float | None = None, by: str | None = None) -> int:
+        """Start no more, and cancel what is going on; how many runs that were. What has ended stays as it is.
+
+        `grace_s` and `by` are as for :meth:`Run.cancel`.
+        """
+        with self._acting:
+            if self._starter is not None:
+                self._starter.stop()
+            self._claim.end()
+        return sum(run.cancel(grace_s=grace_s, by=by) for run in self.runs)
 
     def rerun_failed(self, *, cancelled: bool = False) -> int:
         """Run again what ended as ``error``, ``timeout`` or ``lost``; how many that are.
@@ -243,31 +252,33 @@ class Sweep:
         only when asked for.
         """
         again = _FAILED | ({"cancelled"} if cancelled else set())
-        failed = [row["point"] for row in self._rows() if row["status"] in again]
-        return self._start(failed)
+        with self._acting:
+            return self._start([row["point"] for row in self.rows() if row["status"] in again])
 
     def resume(self) -> int:
         """Start what was never started, after :meth:`cancel` or when the process that began it has gone; how many.
 
-        Only one process should do that at a time.
-
         Raises
         ------
         FlowError
-            What was to be started had secrets.
+            What was to be started had secrets, or another process starts it already.
         """
-        return self._start([point for point in self._look() if point.run is None and not point.queued])
+        with self._acting:
+            return self._start([point for point in self._look() if point.run is None and not point.queued])
 
     def _start(self, points: list[Point]) -> int:
-        self._found = False  # from here on this process starts them
         if points:
             cluster.connection()
+            starter = self._starter = self._starter or Starter(self._max_concurrent, self._claim)
+            before = [(point.run, point.earlier) for point in points]
             for point in points:
                 point.run, point.earlier, point.queued = None, point.run, True
-            if not self._starting:
-                self._starter = _Starter(self._max_concurrent)
-            assert self._starter is not None
-            self._starter.add(points, self._begin)
+            try:
+                starter.add(points, self._begin)
+            except FlowError:
+                for point, (run, earlier) in zip(points, before, strict=True):
+                    point.run, point.earlier, point.queued = run, earlier, False
+                raise
         return len(points)
 
     def _repeat(self, point: Point) -> Run:
@@ -279,8 +290,8 @@ class Sweep:
             raise FlowError(f"sweep {self.id} had secrets, which are not kept ({', '.join(hidden)}); sweep again")
         tag = f"sweep:{self.id}"
         tags = [*(one for one in like.meta["tags"] if one != tag), tag]
-        origin = Origin(about={"sweep": {**like.meta["sweep"], "index": point.index}, "tags": tags})
-        return launch.again(like, point.inputs, origin)
+        about = {"sweep": {**like.meta["sweep"], "index": point.index}, "tags": tags}
+        return launch.again(like, point.inputs, dataclasses.replace(self.origin, about=about))
 
     # -- showing it -------------------------------------------------------------------
 
@@ -288,89 +299,35 @@ class Sweep:
         told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"<Sweep {self.id} {self.flow} over {', '.join(self.over)}: {told}>"
 
-    def view(self) -> RunsView:
-        """The runs of the sweep, live, as a widget; what is selected in it is cancelled and compared.
-
-        The sweep itself is drawn as it is at that moment, with the inputs as columns.
+    def view(self) -> SweepView:
+        """The sweep, live, as a widget: each combination with its inputs; the rest is cancelled and run again in it.
 
         Examples
         --------
-        >>> view = prime_gaps.sweep(end=[1000, 2000]).view()  # doctest: +SKIP
-        >>> view.runs  # those that are selected in it  # doctest: +SKIP
+        >>> prime_gaps.sweep(end=[1000, 2000]).view()  # doctest: +SKIP
         """
-        from kodosumi_lab.widgets.views import RunsView
+        from kodosumi_lab.widgets.views import SweepView
 
-        return RunsView(log_dir=self.log_dir, tag=f"sweep:{self.id}")
+        return SweepView(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from kodosumi_lab.runtime import sweep_frame
+        from kodosumi_lab.runtime.layout import log_id
 
         title = f"sweep {self.id} of {self.flow}"
-        shown = sweep_frame.grid(title, self.over, self._rows(), product=not self._zipped)
-        return {"text/plain": repr(self), "text/html": shown}
+        return {
+            **(live(self.view()) if in_notebook() else {}),
+            "text/plain": repr(self),
+            "text/html": sweep_frame.grid(title, self.over, self.rows(), product=not self.zipped),
+            "application/vnd.kodosumi.sweep.v1+json": {
+                "sweep_id": self.id,
+                "log_dir": self.log_dir,
+                "log": log_id(self.log_dir),
+            },
+        }
 
 
 # -- starting ---------------------------------------------------------------------------
-
-
-class _Starter:
-    """A thread that starts runs, so many at a time."""
-
-    def __init__(self, max_concurrent: int) -> None:
-        self.changed = threading.Condition()
-        self.failure: KodosumiLabError | None = None
-        self._max_concurrent = max_concurrent
-        self._queue: collections.deque[tuple[Point, Callable[[Point], Run]]] = collections.deque()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether more runs may be started."""
-        return self._thread is not None
-
-    def add(self, points: list[Point], begin: Callable[[Point], Run]) -> None:
-        """Start these, too."""
-        with self.changed:
-            self._queue.extend((point, begin) for point in points)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
-                self._thread.start()
-
-    def stop(self) -> None:
-        """Start no more; a run that is just being started is there when this returns."""
-        with self.changed:
-            self._drop()
-            self.changed.notify_all()
-            self.changed.wait_for(lambda: not self.busy)
-
-    def _drop(self) -> None:
-        for point, _ in self._queue:
-            point.run, point.queued = point.earlier, False  # it stays what it was
-        self._queue.clear()
-
-    def _run(self) -> None:
-        active: list[Run] = []
-        while True:
-            active = [run for run in active if not run.done]
-            with self.changed:
-                if not self._queue:
-                    self._thread = None
-                    self.changed.notify_all()
-                    return
-                if len(active) >= self._max_concurrent:
-                    self.changed.wait(_PAUSE_S if console.current() is None else _PAUSE_INSIDE_S)
-                    continue
-                point, begin = self._queue.popleft()
-            try:
-                point.run, point.failure, point.queued = begin(point), "", False
-                active.append(point.run)
-            except Exception as error:  # noqa: BLE001 - edge of a thread: whoever waits is told
-                point.run, point.failure, point.queued = point.earlier, str(error), False
-                self.failure = error if isinstance(error, KodosumiLabError) else FlowError(repr(error))
-                with self.changed:
-                    self._drop()
-            with self.changed:
-                self.changed.notify_all()
 
 
 def start(
@@ -420,9 +377,7 @@ def sweep(sweep_id: str, *, log_dir: str | Path | None = None) -> Sweep:
     """
     root = event_log(log_dir).root
     about, points = _points(sweep_id, root)
-    made = Sweep(sweep_id, about["flow"], about["over"], points, root, about["zipped"])
-    made._found = True
-    return made
+    return Sweep(sweep_id, about["flow"], about["over"], points, root, about["zipped"])
 
 
 def _points(sweep_id: str, log_dir: str | Path) -> tuple[dict[str, Any], list[Point]]:
@@ -431,26 +386,38 @@ def _points(sweep_id: str, log_dir: str | Path) -> tuple[dict[str, Any], list[Po
 
     log = event_log(log_dir)
     mine = pl.col("tags").list.contains(f"sweep:{sweep_id}")
-    runs = log.runs().filter(mine).select("run_id").sort("run_id").collect()
-    if runs.is_empty():
+    ids = tuple(log.runs().filter(mine).select("run_id").sort("run_id").collect()["run_id"])
+    if not ids:
         raise RunNotFound(f"no sweep {sweep_id!r} in the log {log.root}; its runs would have the tag sweep:{sweep_id}")
-    since, until = (datetime.date.fromisoformat(run_date(runs["run_id"][i])) for i in (0, -1))
-    wanted = pl.col("run_id").is_in(runs["run_id"].to_list()) & pl.col("kind").is_in(["meta", "inputs"])
-    events = log.events(since=since, until=until).filter(wanted & (pl.col("seq") < 3)).collect()
-    said: dict[tuple[str, str], Any] = {
-        (run_id, kind): loads(payload, log.artifact)
-        for run_id, kind, payload in events.select("run_id", "kind", "payload").iter_rows()
-    }
+    said = _said(log.root, ids)
+    if len(said) < len(ids):
+        _said.cache_clear()  # what cannot be read yet is asked for again
     found: dict[int, Point] = {}
     about: dict[str, Any] = {}
-    for run_id in runs["run_id"]:
-        meta, inputs = said.get((run_id, "meta")), said.get((run_id, "inputs"))
-        if meta is not None and inputs is not None and meta.get("sweep", {}).get("id") == sweep_id:
+    for run_id, (meta, inputs) in said.items():
+        if meta.get("sweep", {}).get("id") == sweep_id:
             about = {"flow": meta["flow"], **meta["sweep"]}
             found[about["index"]] = Point(about["index"], Inputs(inputs), Run(run_id, log_dir=log.root))
     if not found:
         raise RunNotFound(f"no run of sweep {sweep_id!r} can be read in the log {log.root}")
     return about, [found[index] for index in sorted(found)] if "lists" not in about else _whole(about, found)
+
+
+@functools.lru_cache(16)  # a view asks every second, and neither ever changes
+def _said(root: Path, ids: tuple[str, ...]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """``meta`` and ``inputs`` of runs by their id, in the order of the ids; those that cannot be read are left out."""
+    import polars as pl
+
+    log = event_log(root)
+    since, until = (datetime.date.fromisoformat(run_date(run_id)) for run_id in (ids[0], ids[-1]))
+    wanted = pl.col("run_id").is_in(ids) & pl.col("kind").is_in(["meta", "inputs"])
+    events = log.events(since=since, until=until).filter(wanted & (pl.col("seq") < 3)).collect()
+    said: dict[tuple[str, str], Any] = {
+        (run_id, kind): loads(payload, log.artifact)
+        for run_id, kind, payload in events.select("run_id", "kind", "payload").iter_rows()
+    }
+    both = ((run_id, said.get((run_id, "meta")), said.get((run_id, "inputs"))) for run_id in ids)
+    return {run_id: (meta, inputs) for run_id, meta, inputs in both if meta is not None and inputs is not None}
 
 
 def _whole(about: dict[str, Any], found: dict[int, Point]) -> list[Point]:

@@ -47,6 +47,7 @@ class LabWidget(anywidget.AnyWidget):
     def __init__(self, *, log_dir: str | Path | None = None, **traits: Any) -> None:
         root = event_log(log_dir).root
         self._channel = Channel(root, self.send)
+        self._root = root
         super().__init__(_log=log_id(root), **traits)
         self.on_msg(self._take)
 
@@ -69,6 +70,9 @@ class LabWidget(anywidget.AnyWidget):
         if channel is not None:
             channel.close()
         super().close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of the log {self._root}>"
 
     def _take(self, _: Any, content: Any, buffers: Any) -> None:
         self._channel.take(content, buffers or ())

@@ -1,4 +1,4 @@
-"""The widgets of a notebook: one run, the list of runs, what waits for a person, a run played again.
+"""The widgets of a notebook: one run, the list of runs, a sweep, what waits for a person, a run replayed.
 
 Each is the view of ``labextension/src/views`` of its name, bundled into ``static/``. Traits say
 what is shown; data and commands go over HTTP or over the comm, see :mod:`kodosumi_lab.widgets.base`.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.widgets.base import STATIC, LabWidget
 
-__all__ = ["Inbox", "Replay", "RunView", "RunsView", "inbox", "runs_view"]
+if TYPE_CHECKING:
+    from kodosumi_lab.runtime.sweep import Sweep
+
+__all__ = ["Inbox", "Replay", "RunView", "RunsView", "SweepView", "inbox", "runs_view"]
 
 
 class RunView(LabWidget):
@@ -44,12 +47,14 @@ class RunView(LabWidget):
 
     def __init__(self, run: Run, *, tab: str | None = None, compact: bool = True) -> None:
         super().__init__(log_dir=run.log_dir, run_id=run.id, tab=tab or "", compact=compact)
-        self._log_dir = run.log_dir
+
+    def __repr__(self) -> str:
+        return f"<RunView of {self.run!r}>"
 
     @property
     def run(self) -> Run:
         """The run that is shown; a rerun from within the view is another one."""
-        return Run(self.run_id, log_dir=self._log_dir)
+        return Run(self.run_id, log_dir=self._root)
 
 
 class Replay(LabWidget):
@@ -67,6 +72,9 @@ class Replay(LabWidget):
 
     def __init__(self, run: Run) -> None:
         super().__init__(log_dir=run.log_dir, run_id=run.id)
+
+    def __repr__(self) -> str:
+        return f"<Replay of {Run(self.run_id, log_dir=self._root)!r}>"
 
 
 class RunsView(LabWidget):
@@ -96,15 +104,14 @@ class RunsView(LabWidget):
 
     def __init__(self, *, log_dir: str | Path | None = None, **query: str | Sequence[str] | None) -> None:
         super().__init__(log_dir=log_dir, query=_asked(query))
-        self._log_dir = log_dir
+
+    def __repr__(self) -> str:
+        return f"<RunsView of the log {self._root}, by {self.query}: {len(self.selected)} chosen>"
 
     @property
     def runs(self) -> list[Run]:
         """The chosen runs."""
-        from kodosumi_lab.runtime.run import event_log
-
-        root = event_log(self._log_dir).root
-        return [Run(run_id, log_dir=root) for run_id in self.selected]
+        return [Run(run_id, log_dir=self._root) for run_id in self.selected]
 
 
 _SEVERAL = ("status", "flow", "user", "tag")
@@ -120,6 +127,38 @@ def _asked(query: dict[str, Any]) -> dict[str, Any]:
         for name, value in query.items()
         if value is not None
     }
+
+
+class SweepView(LabWidget):
+    """A sweep, live: a grid or a list of its combinations, with what is cancelled, run again and started in it.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+
+    Attributes
+    ----------
+    selected : str
+        Id of the run that is shown below the grid; empty when none is.
+    """
+
+    _esm = STATIC / "sweep.js"
+
+    sweep_id = traitlets.Unicode().tag(sync=True)
+    selected = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, sweep: Sweep) -> None:
+        super().__init__(log_dir=sweep.log_dir, sweep_id=sweep.id)
+        self._sweep = sweep
+
+    def __repr__(self) -> str:
+        return f"<SweepView of {self._sweep!r}>"
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is shown below the grid."""
+        return Run(self.selected, log_dir=self._root) if self.selected else None
 
 
 class Inbox(LabWidget):

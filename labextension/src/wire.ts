@@ -81,6 +81,43 @@ export interface FlowInfo {
   reason: string;
 }
 
+export interface SweepRow {
+  index: number;
+  inputs: Record<string, string>;
+  run_id: string | null;
+  status: Status | null;
+  progress: number | null;
+  running: string | null;
+  ended: string | null;
+  result: string | null;
+  error: string | null;
+}
+
+export interface SweepInfo {
+  id: string;
+  flow: string;
+  over: string[];
+  zipped: boolean;
+  starting: boolean;
+  failure: string;
+  counts: Record<string, number>;
+  total: number;
+  rows: SweepRow[];
+}
+
+export interface Line {
+  section: string;
+  name: string;
+  values: (string | null)[];
+  same: boolean;
+}
+
+export interface Comparison {
+  runs: string[];
+  different: number;
+  lines: Line[];
+}
+
 export interface Problem {
   type: string;
   title: string;

@@ -54,6 +54,24 @@ def test_a_launch_over_http_is_a_run_of_whoever_asked(ada: kl.Client) -> None:
         secret.rerun()
 
 
+def test_a_sweep_is_cancelled_and_gone_on_with_over_http(gateway: dict[str, Any]) -> None:
+    def ask(method: str, path: str, who: str = "olga") -> Any:
+        headers = {"authorization": f"Bearer {gateway[who]}"}
+        answer = httpx.request(method, f"{gateway['url']}/api/v1/sweeps/{path}", headers=headers, timeout=60)
+        return answer.raise_for_status().json()
+
+    sweep = kitchen.asleepy.sweep(seconds=[60.0, 0.2, 0.3], max_concurrent=1)  # this process starts its runs
+    eventually(lambda: sweep.counts.get("running") == 1)
+    assert ask("GET", sweep.id)["starting"] is True
+    assert ask("POST", f"{sweep.id}/cancel") == {"runs": 1}
+    eventually(lambda: ask("GET", sweep.id)["counts"] == {"cancelled": 1, "waiting": 2})
+    assert sweep.done
+    assert ask("POST", f"{sweep.id}/resume") == {"runs": 2}  # the gateway starts the others
+    assert sweep.wait(60).counts == {"cancelled": 1, "finished": 2}
+    assert (sweep[1].meta["user"], sweep[1].meta["launched_by"]) == ("olga", "http")
+    assert ask("POST", f"{sweep.id}/rerun") == {"runs": 0}  # none has failed
+
+
 def test_the_same_key_is_the_same_run_however_often_and_at_once(gateway: dict[str, Any], ada: kl.Client) -> None:
     headers = {"authorization": f"Bearer {gateway['ada']}", "idempotency-key": "k-1"}
     url = f"{gateway['url']}/api/v1/flows/add/launch"

@@ -60,7 +60,7 @@ def test_a_sweep_is_one_frame_of_inputs_and_results(lab: Any) -> None:
 
 def test_no_more_than_asked_for_go_on_at_once_and_the_rest_can_be_cancelled(lab: Any) -> None:
     sweep = kitchen.asleepy.sweep(seconds=[60.0, 61.0, 62.0, 63.0], max_concurrent=2)
-    assert sweep.view().query == {"tag": [f"sweep:{sweep.id}"]}
+    assert (sweep.view().sweep_id, sweep.view().run) == (sweep.id, None)
     eventually(lambda: sweep.counts.get("running") == 2)
     assert sweep.counts == {"running": 2, "waiting": 2}
     with pytest.raises(WaitTimeout, match="2 running, 2 waiting"):
@@ -96,6 +96,29 @@ print(started, frame["result"].to_list(), frame["status"].to_list())
     assert found.frame()["result"].to_list() == [10, 20, 30]
     assert found[0].meta["rerun_of"]
     assert json.loads(json.dumps(found[2].meta["sweep"]))["lists"] == {"n": [1, 2, 3]}
+
+
+def test_another_process_has_the_one_that_starts_runs_stop(lab: Any) -> None:
+    sweep = kitchen.asleepy.sweep(seconds=[60.0, 61.0, 62.0], max_concurrent=1)
+    eventually(lambda: sweep.counts.get("running") == 1)
+    code = f"""
+import kodosumi_lab as kl
+sweep = kl.sweep({sweep.id!r}, log_dir={str(lab.home.log_dir)!r})
+assert sweep.starting and not sweep.done
+kl.connect({lab.home.address!r}, log_dir={str(lab.home.log_dir)!r})
+try:
+    sweep.resume()
+except kl.errors.FlowError as error:
+    print(error)
+print(sweep.cancel(), sweep.starting)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"another process starts the runs of sweep {sweep.id} at the moment" in done.stdout
+    assert done.stdout.split()[-2:] == ["1", "False"]
+    sweep.wait(60)
+    assert sweep.counts == {"cancelled": 1, "waiting": 2}
+    assert (sweep.starting, sweep.done, sweep.failure) == (False, True, "")
 
 
 async def _awaited(sweep: Any) -> Any:

@@ -92,6 +92,8 @@ ROWS = [
         "runtime.tables",
         "runtime.sweep_plan",
         "runtime.sweep_frame",
+        "runtime.sweep_claim",
+        "runtime.sweep_starter",
         "runtime.sweep",
         "runtime.diff",
     ],

@@ -66,7 +66,14 @@ export async function drawRuns(
   if (signal.aborted) return;
   const { search, cell } = options;
   const query = new Value({ ...(search ? { search } : {}), ...(cell ? { cell } : {}) });
-  mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query, code: true }, signal, host);
+  mountRuns(page(element, RUNS_CSS, signal, 'runs'), source, { query, comparing: true }, signal, host);
+}
+
+/** Its runs open in tabs, where JupyterLab has them. */
+export async function drawSweep(element: HTMLElement, source: Source, signal: AbortSignal, host: IHost, sweepId: string): Promise<void> {
+  const { mountSweep, SWEEP_CSS } = await import('../views/sweep.ts');
+  if (signal.aborted) return;
+  mountSweep(page(element, SWEEP_CSS, signal, 'sweep'), source, { sweepId }, signal, host);
 }
 
 export async function drawInbox(

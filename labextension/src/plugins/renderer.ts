@@ -1,4 +1,4 @@
-// Run outputs of notebooks, alive again without running anything: over HTTP where the gateway has the run's log, else by
+// Outputs of notebooks that show a run or a sweep, alive again without running anything: over HTTP where the gateway has the run's log, else by
 // the widget beside it where its kernel still has that, else as it was when the cell ran.
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
@@ -11,19 +11,21 @@ import { Refusal } from '../sources/source.ts';
 import { aborted } from '../sources/transport.ts';
 import { h, setText } from '../views/dom.ts';
 import { root } from '../views/theme.ts';
-import { drawRun } from './drawn.ts';
+import { drawRun, drawSweep } from './drawn.ts';
 import { IConnection, IHost } from './tokens.ts';
 
 export const RUN_MIME = 'application/vnd.kodosumi.run.v1+json';
+export const SWEEP_MIME = 'application/vnd.kodosumi.sweep.v1+json';
 const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
 const HTML_MIME = 'text/html';
 
 /** Before that of widgets, which is at -10. */
 const RANK = -20;
 
-/** The bundle's own part: which run, in which log. */
+/** The bundle's own part: which run or sweep, in which log. */
 interface Shown {
-  run_id: string;
+  run_id?: string;
+  sweep_id?: string;
   log_dir?: string;
   /** Id of the log, as the gateway's health tells it. */
   log?: string;
@@ -31,7 +33,7 @@ interface Shown {
 
 export const renderer: JupyterFrontEndPlugin<void> = {
   id: 'kodosumi-lab:renderer',
-  description: 'Shows run outputs of notebooks, alive where the log can be reached.',
+  description: 'Shows outputs of runs and sweeps, alive where the log can be reached.',
   autoStart: true,
   requires: [IConnection, IHost, IRenderMimeRegistry],
   optional: [ITranslator],
@@ -39,8 +41,8 @@ export const renderer: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('kodosumi_lab');
     rendermime.addFactory({
       safe: true, // all that is taken from the output is an id; what it names is cleaned where it is shown
-      mimeTypes: [RUN_MIME],
-      createRenderer: () => new RunOutput(link, host, rendermime, trans),
+      mimeTypes: [RUN_MIME, SWEEP_MIME],
+      createRenderer: ({ mimeType }) => new LiveOutput(mimeType, link, host, rendermime, trans),
     }, RANK);
   },
 };
@@ -50,7 +52,7 @@ const ENDS = ['restarting', 'autorestarting', 'terminating', 'dead'];
 
 type Mode = 'live' | 'widget' | 'snapshot';
 
-class RunOutput extends Panel implements IRenderMime.IRenderer {
+class LiveOutput extends Panel implements IRenderMime.IRenderer {
   private model: IRenderMime.IMimeModel | null = null;
   private mode: Mode | null = null;
   private shown: AbortController | null = null;
@@ -63,6 +65,7 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
   private turn = 0;
 
   constructor(
+    private readonly mime: string,
     private readonly link: Link,
     private readonly host: IHost,
     private readonly registry: IRenderMimeRegistry,
@@ -76,8 +79,8 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
     const before = this.data;
     this.model = model;
     this.node.dataset['runId'] = this.data?.run_id ?? '';
-    if (before !== null && before.run_id !== this.data?.run_id) {
-      this.mode = null; // the cell shows another run now
+    if (before !== null && idOf(before) !== idOf(this.data)) {
+      this.mode = null; // the cell shows another one now
       if (this.watching) await this.decide();
     }
     if (this.isAttached) this.watch();
@@ -95,7 +98,7 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
   }
 
   private get data(): Shown | null {
-    return (this.model?.data[RUN_MIME] as unknown as Shown | undefined) ?? null;
+    return (this.model?.data[this.mime] as unknown as Shown | undefined) ?? null;
   }
 
   /** A notebook may hold many: nothing is asked for before it is nearly seen. */
@@ -149,13 +152,19 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
 
   /** Why the gateway cannot show it, or null. */
   private async missing(data: Shown, log: string): Promise<string | null> {
-    if (data.log && log && data.log !== log) return this.trans.__('this run is in another log, %1', data.log_dir ?? data.log);
+    if (data.log && log && data.log !== log) {
+      const where = data.log_dir ?? data.log;
+      return data.run_id === undefined ? this.trans.__('this sweep is in another log, %1', where) : this.trans.__('this run is in another log, %1', where);
+    }
+    const { source } = this.link;
     try {
-      await this.link.source.run(data.run_id, this.life.signal);
+      if (data.run_id !== undefined) await source.run(data.run_id, this.life.signal);
+      else await source.raw({ method: 'GET', path: source.sweepPath(idOf(data)), signal: this.life.signal });
       return null;
     } catch (error) {
       if (aborted(error)) return '';
-      return error instanceof Refusal && error.problem.status === 404 ? this.trans.__('this run is not in the log') : this.trans.__('not connected');
+      if (!(error instanceof Refusal) || error.problem.status !== 404) return this.trans.__('not connected');
+      return data.run_id === undefined ? this.trans.__('this sweep is not in the log') : this.trans.__('this run is not in the log');
     }
   }
 
@@ -186,7 +195,9 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
     if (mode === 'live') {
       const place = new Widget();
       this.addWidget(place);
-      await drawRun(place.node, this.link.source, this.shown.signal, this.host, { runId: data.run_id, compact: true });
+      const { link, host, shown: { signal } } = this;
+      if (data.run_id !== undefined) await drawRun(place.node, link.source, signal, host, { runId: data.run_id, compact: true });
+      else await drawSweep(place.node, link.source, signal, host, idOf(data));
       return;
     }
     if (mode === 'snapshot') this.addWidget(this.stale(this.shown.signal));
@@ -215,6 +226,10 @@ class RunOutput extends Panel implements IRenderMime.IRenderer {
     made.append(h('div', { class: 'kl-lab-stale' }, this.why, again));
     return widget;
   }
+}
+
+function idOf(shown: Shown | null): string {
+  return shown?.run_id ?? shown?.sweep_id ?? '';
 }
 
 /** What is nearest above a widget under that name: outputs know neither their area nor their kernel. */

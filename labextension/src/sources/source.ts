@@ -1,7 +1,7 @@
 // What every view reads and acts through: runs, events, locks, files and flows of one log.
 // The routes are those of the gateway, see docs/api.md.
 
-import { type FlowInfo, type Kind, type OpenLock, type Problem, type RunDetail, type RunPage, type RunRow, TERMINAL } from '../wire.ts';
+import { type Comparison, type FlowInfo, type Kind, type OpenLock, type Problem, type RunDetail, type RunPage, type RunRow, TERMINAL } from '../wire.ts';
 import { type End, EventTable, type Frame, framesOf } from './events.ts';
 import { takePlace } from './places.ts';
 import { type Reply, type Request, type Transport, Unreachable, aborted } from './transport.ts';
@@ -257,6 +257,22 @@ export class Source {
   /** Answer a lock. A {@link Refusal} with `errors` leaves it open; one of kind `lock-closed` says who was first. */
   async answer(runId: string, lid: string, result: unknown): Promise<void> {
     await this.json('POST', `/runs/${runId}/locks/${lid}`, { result });
+  }
+
+  // -- several runs
+
+  /** Where a sweep is asked for. */
+  sweepPath(sweepId: string): string {
+    return `${API}/sweeps/${encodeURIComponent(sweepId)}`;
+  }
+
+  /** Cancel the rest of a sweep, run again what failed, or start what never was; how many runs that are. */
+  async actOnSweep(sweepId: string, what: 'cancel' | 'rerun' | 'resume'): Promise<number> {
+    return ((await this.json('POST', `/sweeps/${encodeURIComponent(sweepId)}/${what}`, {})) as { runs: number }).runs;
+  }
+
+  async compare(runIds: readonly string[], signal?: AbortSignal): Promise<Comparison> {
+    return (await this.json('GET', `/compare${search({ run: runIds })}`, undefined, signal)) as Comparison;
   }
 
   // -- files

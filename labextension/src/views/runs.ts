@@ -3,17 +3,19 @@
 import type { RunQuery, Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import type { RunRow } from '../wire.ts';
+import { COMPARE_CSS } from './compare.ts';
 import { fill, h, setText } from './dom.ts';
 import { clock, count, plural } from './format.ts';
 import type { Host } from './host.ts';
 import { Bulk } from './runs/bulk.ts';
+import { Compared } from './runs/compared.ts';
 import { RUNS_STYLE } from './runs/css.ts';
 import { Filters } from './runs/filters.ts';
 import { RunList, type Shown } from './runs/list.ts';
 import { COLUMNS, Row } from './runs/row.ts';
 import { Selection } from './runs/selection.ts';
 
-export const RUNS_CSS = RUNS_STYLE;
+export const RUNS_CSS = RUNS_STYLE + COMPARE_CSS;
 
 export interface RunsOptions {
   /** What is asked for; set as the person filters and sorts. */
@@ -22,8 +24,8 @@ export interface RunsOptions {
   selected?: Value<string[]>;
   /** Show several runs side by side. */
   compare?(ids: string[]): void;
-  /** Comparing tells the Python that does it. */
-  code?: boolean;
+  /** Show them side by side here, below the list, with the Python that does it. */
+  comparing?: boolean;
   /** Draw a run below its row, where the host opens none. */
   expand?(parent: HTMLElement, runId: string, signal: AbortSignal): void;
   /** Rows of a page. */
@@ -44,6 +46,7 @@ class Runs {
   private readonly list: RunList;
   private readonly filters: Filters;
   private readonly bulk: Bulk;
+  private readonly compared: Compared;
   private readonly rows = new Map<string, Row>();
   private readonly details = new Map<string, { row: HTMLTableRowElement; controller: AbortController }>();
   private readonly seen = new Map<string, RunRow>();
@@ -79,8 +82,10 @@ class Runs {
     };
     this.filters = new Filters(this.query, rolling, source, signal);
     const compare = options.compare?.bind(options);
+    this.compared = new Compared(source, host, signal);
+    const comparison = options.comparing ? (ids: string[]): void => this.compared.show(ids) : undefined;
     const statusOf = (id: string): RunRow['status'] | undefined => this.seen.get(id)?.status;
-    this.bulk = new Bulk(source, this.selection, { compare, code: options.code, statusOf, done: () => this.list.refresh() }, host, signal);
+    this.bulk = new Bulk(source, this.selection, { compare, comparison, statusOf, done: () => this.list.refresh() }, host, signal);
     this.order = this.orders();
     this.table = h('table', { role: 'table', 'aria-label': 'Runs' }, h('thead', { role: 'rowgroup' }, this.head), this.body);
     this.draw(parent);
@@ -105,6 +110,7 @@ class Runs {
     this.element.append(
       this.filters.element,
       h('div', { class: 'kl-row kl-runs-line' }, this.total, this.bulk.element, h('span', { class: 'kl-grow' }), this.order),
+      this.compared.element,
       this.still,
       this.empty,
       h('nav', { class: 'kl-row kl-runs-pager', 'aria-label': 'Pages' }, this.first, this.back, this.forward, this.told, h('span', { class: 'kl-grow' }), this.size),

@@ -73,6 +73,23 @@ export function hostOf(model: Model): Host {
   return { openRun: (runId) => document.dispatchEvent(new CustomEvent(OPEN_RUN, { detail: runId })) };
 }
 
+/** A trait as a value of the view; each follows the other. */
+export function shared<T>(model: Model, name: string, otherwise: T, signal: AbortSignal): Value<T> {
+  const read = (): T => (model.get(name) as T | null | undefined) ?? otherwise;
+  const value = new Value(read());
+  const changed = (): void => {
+    if (JSON.stringify(read()) !== JSON.stringify(value.get())) value.set(read());
+  };
+  model.on(`change:${name}`, changed);
+  signal.addEventListener('abort', () => model.off(`change:${name}`, changed), { once: true });
+  value.watch((now) => {
+    if (JSON.stringify(now) === JSON.stringify(read())) return;
+    model.set(name, now);
+    model.save_changes();
+  }, signal);
+  return value;
+}
+
 /** The Jupyter server's base URL, where the page is one of its own. */
 export function jupyterBase(): string | null {
   const text = document.getElementById('jupyter-config-data')?.textContent;

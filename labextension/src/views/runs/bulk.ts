@@ -2,17 +2,17 @@
 
 import type { Source } from '../../sources/source.ts';
 import { type Status, TERMINAL } from '../../wire.ts';
-import { fill, h, setText } from '../dom.ts';
+import { h, setText } from '../dom.ts';
 import { plural } from '../format.ts';
-import { type Host, copy } from '../host.ts';
+import type { Host } from '../host.ts';
 import type { Selection } from './selection.ts';
 
 const AT_ONCE = 4;
 
 export interface BulkOptions {
   compare?(ids: string[]): void;
-  /** Comparing tells the code that does it, for where there is a kernel. */
-  code?: boolean;
+  /** Show the comparison of runs, and the code that makes it. */
+  comparison?(ids: string[]): void;
   /** How a run stood when it was last seen. */
   statusOf(id: string): Status | undefined;
   /** Something was done. */
@@ -62,7 +62,7 @@ export class Bulk {
     this.cancel.hidden = ids.length === 0 || this.asking;
     this.cancel.disabled = open.length === 0 || this.busy;
     this.cancel.title = open.length === 0 ? 'They have all ended' : '';
-    this.compare.hidden = ids.length < 2 || !(this.options.compare || this.options.code) || this.asking;
+    this.compare.hidden = ids.length < 2 || !(this.options.compare || this.options.comparison) || this.asking;
     this.clear.hidden = ids.length === 0 || this.asking;
     for (const element of [this.question, this.yes, this.no]) element.hidden = !this.asking;
     setText(this.question, `Cancel ${plural(open.length, 'run')}?`);
@@ -85,14 +85,7 @@ export class Bulk {
   private compareAll(): void {
     const ids = this.selection.ids.get();
     this.options.compare?.(ids);
-    if (!this.options.code) return;
-    const call = `kl.diff(${ids.map((id) => `"${id.slice(-12)}"`).join(', ')})`;
-    const button = h('button', { type: 'button', class: 'kl-btn', text: this.host.insertCode ? 'Insert' : 'Copy' });
-    button.addEventListener('click', () => {
-      if (this.host.insertCode) this.host.insertCode(call);
-      else void copy(call).then((done) => setText(button, done ? 'Copied' : 'It cannot be copied here'));
-    });
-    fill(this.outcome, h('code', { class: 'kl-mono', text: call }), ' ', button);
+    this.options.comparison?.(ids);
   }
 
   private async cancelAll(): Promise<void> {

@@ -13,6 +13,9 @@ export const RUNS_STYLE = `
 .kl button.kl-chip[aria-pressed=true] { border-color: var(--kl-fg); background: var(--kl-bg2); box-shadow: inset 0 0 0 1px var(--kl-fg); }
 .kl button.kl-chip .kl-status { font-weight: 400; }
 .kl .kl-runs-line { min-height: 28px; }
+.kl .kl-runs-compared { border: 1px solid var(--kl-border); border-radius: 6px; padding: 8px 12px; max-height: 70vh; overflow: auto; }
+.kl .kl-runs-compared h3 { margin: 0; font-size: 1em; }
+.kl .kl-runs-compared h3:focus { outline: none; }
 .kl .kl-runs-bulk.kl-idle { display: none; }
 .kl .kl-runs-order { display: none; }
 .kl button.kl-danger { border-color: var(--kl-bad); color: var(--kl-bad); }
@@ -24,16 +27,16 @@ export const RUNS_STYLE = `
   box-shadow: 0 1px 4px color-mix(in srgb, var(--kl-fg) 35%, transparent); }
 .kl .kl-runs > div > .kl-problem { margin: 0 0 8px; }
 .kl .kl-runs-scroll { overflow-x: auto; }
-.kl .kl-runs table { border-collapse: collapse; width: 100%; table-layout: fixed; min-width: 760px; }
-.kl .kl-runs th { text-align: start; font-weight: 600; border-block-end: 1px solid var(--kl-border); padding: 5px 8px; white-space: nowrap; color: var(--kl-fg2); }
-.kl .kl-runs th[aria-sort] { color: var(--kl-fg); }
+.kl .kl-runs-scroll table { border-collapse: collapse; width: 100%; table-layout: fixed; min-width: 760px; }
+.kl .kl-runs-scroll th { text-align: start; font-weight: 600; border-block-end: 1px solid var(--kl-border); padding: 5px 8px; white-space: nowrap; color: var(--kl-fg2); }
+.kl .kl-runs-scroll th[aria-sort] { color: var(--kl-fg); }
 .kl button.kl-runs-sort { border: 0; background: none; padding: 0; font-weight: 600; color: inherit; cursor: pointer; }
 .kl button.kl-runs-sort::after { content: ''; display: inline-block; width: 1em; text-align: end; }
 .kl [aria-sort=ascending] > button.kl-runs-sort::after { content: '↑'; }
 .kl [aria-sort=descending] > button.kl-runs-sort::after { content: '↓'; }
-.kl .kl-runs td { padding: 5px 8px; border-block-end: 1px solid color-mix(in srgb, var(--kl-border) 55%, transparent); vertical-align: middle; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.kl .kl-runs tbody tr[data-id] { cursor: pointer; }
-.kl .kl-runs tbody tr[data-id]:hover { background: var(--kl-bg2); }
+.kl .kl-runs-scroll td { padding: 5px 8px; border-block-end: 1px solid color-mix(in srgb, var(--kl-border) 55%, transparent); vertical-align: middle; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.kl .kl-runs-scroll tbody tr[data-id] { cursor: pointer; }
+.kl .kl-runs-scroll tbody tr[data-id]:hover { background: var(--kl-bg2); }
 .kl .kl-runs tr.kl-chosen { background: color-mix(in srgb, var(--kl-accent) 12%, transparent); }
 .kl .kl-runs tr.kl-gone { opacity: .5; }
 .kl .kl-runs-box { width: 34px; }
@@ -56,17 +59,17 @@ export const RUNS_STYLE = `
 .kl .kl-runs-detail { min-width: 0; max-width: 100cqi; }
 .kl .kl-runs-detail pre { margin: 0; overflow: auto; max-height: 300px; }
 .kl .kl-runs-pager { min-height: 28px; }
-.kl .kl-runs.kl-stale tbody, .kl .kl-runs.kl-waiting tbody { opacity: .65; }
+.kl .kl-runs.kl-stale .kl-runs-scroll tbody, .kl .kl-runs.kl-waiting .kl-runs-scroll tbody { opacity: .65; }
 @container (max-width: 640px) {
   .kl .kl-runs-order { display: block; }
   .kl .kl-runs-pills { inset-block-start: 4px; }
   .kl .kl-runs-pills > button { margin-block-start: -4px; }
-  .kl .kl-runs table { min-width: 0; display: block; }
-  .kl .kl-runs thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .kl .kl-runs tbody { display: flex; flex-direction: column; gap: 8px; }
-  .kl .kl-runs tbody tr { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; gap: 3px 10px; align-items: baseline; border: 1px solid var(--kl-border); border-radius: 6px; padding: 8px 10px; }
-  .kl .kl-runs tbody tr.kl-runs-expanded { display: block; margin-block-start: -8px; border-block-start: 0; border-start-start-radius: 0; border-start-end-radius: 0; }
-  .kl .kl-runs tbody td { display: block; border: 0; padding: 0; width: auto; }
+  .kl .kl-runs-scroll table { min-width: 0; display: block; }
+  .kl .kl-runs-scroll thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .kl .kl-runs-scroll tbody { display: flex; flex-direction: column; gap: 8px; }
+  .kl .kl-runs-scroll tbody tr { display: grid; grid-template-columns: auto minmax(0, 1fr) auto; gap: 3px 10px; align-items: baseline; border: 1px solid var(--kl-border); border-radius: 6px; padding: 8px 10px; }
+  .kl .kl-runs-scroll tbody tr.kl-runs-expanded { display: block; margin-block-start: -8px; border-block-start: 0; border-start-start-radius: 0; border-start-end-radius: 0; }
+  .kl .kl-runs-scroll tbody td { display: block; border: 0; padding: 0; width: auto; }
   .kl .kl-runs td.kl-runs-box { grid-row: span 2; }
   .kl .kl-runs td.kl-runs-box > label { padding: 4px 4px 4px 0; }
   .kl .kl-runs td.kl-runs-flow { grid-area: 1 / 2; font-weight: 600; }
@@ -75,7 +78,7 @@ export const RUNS_STYLE = `
   .kl .kl-runs td.kl-runs-duration { grid-area: 2 / 3; text-align: end; }
   .kl .kl-runs td.kl-runs-id { grid-area: 3 / 2; }
   .kl .kl-runs td.kl-runs-user { grid-area: 3 / 3; text-align: end; }
-  .kl .kl-runs td:is(.kl-runs-progress, .kl-runs-result) { grid-column: 2 / -1; white-space: normal; overflow-wrap: anywhere; }
+  .kl .kl-runs-scroll td:is(.kl-runs-progress, .kl-runs-result) { grid-column: 2 / -1; white-space: normal; overflow-wrap: anywhere; }
   .kl .kl-runs td.kl-runs-progress:not(:has(progress:not([hidden]), span:not(:empty))), .kl .kl-runs td.kl-runs-result:has(span:empty) { display: none; }
   .kl .kl-runs td.kl-runs-result:not(:has(span:empty)) { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; }
   .kl .kl-runs-tokens > input { width: 100%; }
