@@ -156,6 +156,33 @@ def _busy(book: Notebook) -> bool:
     return bool(_kernel(book, "status") == "busy")
 
 
+@pytest.mark.parametrize("how", ["restart", "shutdown"])
+def test_a_view_goes_on_by_the_gateway_when_its_kernel_has_gone(opened: Callable[..., Notebook], how: str) -> None:
+    book = opened("run = talk.launch(n=40, pause_s=0.25)\nrun.view()", comm_only=False)
+    book.run(1)
+    shown = view(book, 1)
+    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
+    getattr(book, how)()
+    shown.get_by_text("finished", exact=True).wait_for(timeout=45_000)
+    shown.get_by_text("counted", exact=True).first.wait_for()
+    assert "complete" in shown.inner_text()
+
+
+def test_a_view_without_a_gateway_says_that_its_kernel_has_gone(opened: Callable[..., Notebook]) -> None:
+    book = opened("run = talk.launch(n=40, pause_s=0.25)\nrun.view()", "kl.runs_view()")
+    book.run(1)
+    book.run(2)
+    shown, listed = view(book, 1), view(book, 2)
+    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
+    listed.get_by_text("talk", exact=True).first.wait_for(timeout=30_000)
+    book.restart()
+    shown.get_by_text(re.compile(r"as of \d\d:\d\d – the kernel does not answer, trying again")).wait_for(
+        timeout=15_000
+    )
+    listed.get_by_text("Reconnecting: the kernel does not answer. This is how it was at").wait_for(timeout=30_000)
+    assert "line 1" in shown.inner_text() or "running" in shown.inner_text()  # what was there stays
+
+
 def test_a_run_is_cancelled_from_its_view(opened: Callable[..., Notebook]) -> None:
     book = opened("run = talk.launch(n=400, pause_s=0.25)\nrun", "run.wait(30).status")
     book.run(1)

@@ -31,8 +31,13 @@ interface Posted {
 
 interface Pending {
   wait(): void;
+  fail(error: Error): void;
   take(message: Message, data: Uint8Array<ArrayBuffer>): void;
 }
+
+/** A kernel that is said to have gone may only have been asked to come back. */
+const PROBE_MS = 3_000;
+const KERNEL = 'the kernel';
 
 // Several pages may share one comm, and a page that was reloaded may still be answered: no two count alike.
 let counter = Math.floor(Math.random() * 2 ** 48);
@@ -48,8 +53,24 @@ export class CommTransport implements Transport {
     private readonly timeoutMs = 30_000,
   ) {
     const listener = (message: unknown, buffers: unknown): void => this.receive(message, buffers);
-    model.on('msg:custom', listener);
-    signal.addEventListener('abort', () => model.off('msg:custom', listener), { once: true });
+    // ipywidgets says so when a kernel is restarted or has died, and when it is there again
+    const doubt = (): void => void this.probe(signal);
+    const heard: [string, (...args: unknown[]) => void][] = [['msg:custom', listener], ['comm_live_update', doubt], ['comm:close', doubt]];
+    for (const [name, act] of heard) {
+      model.on(name, act);
+      signal.addEventListener('abort', () => model.off(name, act), { once: true });
+    }
+  }
+
+  /** Whether the kernel still answers; if not, nothing that was asked will be. */
+  private async probe(signal: AbortSignal): Promise<void> {
+    const asked = [...this.pending.values()];
+    const over = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
+    try {
+      await this.send({ method: 'GET', path: '/api/v1/health', signal: over });
+    } catch {
+      if (!signal.aborted) for (const one of asked) one.fail(new Unreachable('the kernel is gone', KERNEL));
+    }
   }
 
   url(): null {
@@ -62,7 +83,7 @@ export class CommTransport implements Transport {
     return new Promise((resolve, reject) => {
       const queue = new Queue();
       let answered = false;
-      const late = (): void => fail(new Unreachable('the kernel has not answered'));
+      const late = (): void => fail(new Unreachable('the kernel has not answered', KERNEL));
       let timer = setTimeout(late, this.timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
@@ -70,19 +91,22 @@ export class CommTransport implements Transport {
         if (answered) queue.fail(error);
         else reject(error);
       };
+      const wait = (): void => {
+        clearTimeout(timer);
+        timer = setTimeout(late, this.timeoutMs);
+      };
       signal?.addEventListener('abort', () => {
         if (this.pending.has(id)) this.tell({ t: 'abort', id });
         fail(new DOMException('aborted', 'AbortError'));
       });
       this.pending.set(id, {
-        wait: () => {
-          clearTimeout(timer);
-          timer = setTimeout(late, this.timeoutMs);
-        },
+        wait,
+        fail,
         take: (message, data) => {
-          clearTimeout(timer);
+          wait(); // what is followed has a heartbeat
           queue.put(data);
           if (!message.more) {
+            clearTimeout(timer);
             this.pending.delete(id);
             queue.end();
           }
@@ -108,7 +132,7 @@ export class CommTransport implements Transport {
       this.post(content, data);
       return null;
     } catch (error) {
-      return new Unreachable(String(error));
+      return new Unreachable(String(error), KERNEL);
     }
   }
 

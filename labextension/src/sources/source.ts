@@ -100,6 +100,8 @@ export type Connection = 'connecting' | 'live' | 'lost';
 
 export class Source {
   readonly connection = new Value<Connection>('connecting');
+  /** Who does not answer while it is lost, where a person would know the name. */
+  away = '';
 
   constructor(readonly transport: Transport) {}
 
@@ -213,7 +215,7 @@ export class Source {
         if (aborted(error)) return;
         if (!(error instanceof Unreachable)) throw error;
         place?.(); // for somebody else, while this waits
-        this.connection.set('lost');
+        this.lost(error);
         await pause(Math.min(5000, 100 * 2 ** tries++), signal);
       } finally {
         place?.();
@@ -319,13 +321,18 @@ export class Source {
     return new TextDecoder().decode(await reply.bytes());
   }
 
+  private lost({ who }: Unreachable): void {
+    this.away = who;
+    this.connection.set('lost');
+  }
+
   /** Any request; a status from 400 on is a {@link Refusal}. */
   async raw(request: Request): Promise<Reply> {
     let reply: Reply;
     try {
       reply = await this.transport.send(request);
     } catch (error) {
-      if (error instanceof Unreachable) this.connection.set('lost');
+      if (error instanceof Unreachable) this.lost(error);
       throw error;
     }
     this.connection.set('live');

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Scripted, arrowOf, frame, reply } from './_testing.ts';
 import { CommTransport, type Model } from './comm.ts';
 import { EventTable, framesOf } from './events.ts';
@@ -148,6 +148,7 @@ class Comm implements Model {
   readonly state: Record<string, unknown> = {};
   private listener: ((...args: unknown[]) => void) | null = null;
   send?: Model['send'];
+  readonly others: Record<string, ((...args: unknown[]) => void) | undefined> = {};
 
   constructor(sends = true) {
     if (sends) this.send = (content) => this.sent.push(content as Record<string, unknown>);
@@ -165,12 +166,14 @@ class Comm implements Model {
     this.sent.push(structuredClone(this.state));
   }
 
-  on(_: string, listener: (...args: unknown[]) => void): void {
-    this.listener = listener;
+  on(name: string, listener: (...args: unknown[]) => void): void {
+    if (name === 'msg:custom') this.listener = listener;
+    else this.others[name] = listener;
   }
 
-  off(): void {
-    this.listener = null;
+  off(name: string): void {
+    if (name === 'msg:custom') this.listener = null;
+    else this.others[name] = undefined;
   }
 
   tell(message: object): void {
@@ -220,6 +223,48 @@ describe('a comm', () => {
       comm.tell({ t: 'wait', id });
     }
     comm.answer(id, 'late');
+    expect((await asked).status).toBe(200);
+  });
+
+  it('takes a stream without a heartbeat for broken off', async () => {
+    const comm = new Comm();
+    const asked = new CommTransport(comm, signal, 60).send({ method: 'GET', path: '/follow' });
+    const id = comm.sent[0]!['id'];
+    comm.answer(id, 'one', true);
+    const heard: string[] = [];
+    const over = (async () => {
+      for await (const piece of (await asked).chunks()) heard.push(new TextDecoder().decode(piece));
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    comm.answer(id, 'two', true);
+    await expect(over).rejects.toMatchObject({ name: 'Unreachable', who: 'the kernel' });
+    expect(heard).toEqual(['one', 'two']);
+  });
+
+  it('asks a kernel that is said to have gone, and gives up what it was asked before', async () => {
+    vi.useFakeTimers();
+    const comm = new Comm();
+    const asked = new CommTransport(comm, signal).send({ method: 'GET', path: '/a' });
+    const refused = expect(asked).rejects.toMatchObject({ message: 'the kernel is gone' });
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      const over = new AbortController();
+      setTimeout(() => over.abort(), ms);
+      return over.signal;
+    });
+    comm.others['comm_live_update']!();
+    expect(comm.sent.map((one) => one['path'])).toEqual(['/a', '/api/v1/health']);
+    await vi.advanceTimersByTimeAsync(3_000);
+    await refused;
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  it('keeps what was asked of a kernel that is there after all', async () => {
+    const comm = new Comm();
+    const asked = new CommTransport(comm, signal).send({ method: 'GET', path: '/a' });
+    comm.others['comm_live_update']!();
+    comm.answer(comm.sent[1]!['id'], '{}');
+    comm.answer(comm.sent[0]!['id'], 'fine');
     expect((await asked).status).toBe(200);
   });
 

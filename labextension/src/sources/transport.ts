@@ -27,6 +27,14 @@ export interface Transport {
 /** Nothing answered; what was asked may be asked again. */
 export class Unreachable extends Error {
   override name = 'Unreachable';
+
+  constructor(
+    message: string,
+    /** Who does not answer, where a person would know the name. */
+    readonly who = '',
+  ) {
+    super(message);
+  }
 }
 
 /** The signal was aborted: nobody wants the answer any more. */

@@ -98,6 +98,11 @@ export function endButton(list: VirtualList, model: ListModel, noun: string, sig
   return made;
 }
 
+/** What to say while nothing answers. */
+export function lostWords(source: Source): string {
+  return source.away === '' ? 'Reconnecting…' : `Reconnecting: ${source.away} does not answer.`;
+}
+
 /** What the connection is, in words that are empty while all is well. */
 export function connectionWords(source: Source, told: (words: string) => void, signal: AbortSignal): void {
   const words: Record<Connection, string> = { connecting: '', live: '', lost: 'Reconnecting …' };

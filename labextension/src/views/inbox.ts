@@ -3,6 +3,7 @@
 import type { Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import type { OpenLock } from '../wire.ts';
+import { lostWords } from './controls.ts';
 import { h, setText } from './dom.ts';
 import { absolute, plural, relative } from './format.ts';
 import type { Host } from './host.ts';
@@ -101,7 +102,7 @@ class Inbox {
     const lost = this.source.connection.get() === 'lost';
     this.element.classList.toggle('kl-stale', lost);
     const count = locks === null ? 'Loading…' : locks.length === 0 ? '' : `${plural(locks.length, 'question')} waiting`;
-    setText(this.told, lost ? 'Reconnecting…' : count);
+    setText(this.told, lost ? lostWords(this.source) : count);
     this.empty.hidden = locks === null || locks.length > 0 || this.items.size > 0;
     this.clear.hidden = ![...this.items.values()].some((item) => item.over);
   }

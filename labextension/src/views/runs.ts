@@ -4,6 +4,7 @@ import type { RunQuery, Source } from '../sources/source.ts';
 import { Value } from '../sources/value.ts';
 import type { RunRow } from '../wire.ts';
 import { COMPARE_CSS } from './compare.ts';
+import { lostWords } from './controls.ts';
 import { fill, h, setText } from './dom.ts';
 import { clock, count, plural } from './format.ts';
 import type { Host } from './host.ts';
@@ -252,7 +253,7 @@ class Runs {
     this.element.classList.toggle('kl-stale', lost);
     const start = page * this.list.size;
     const asOf = this.list.contact === null ? '' : ` This is how it was at ${clock(this.list.contact).slice(0, 8)}.`;
-    setText(this.total, lost ? `Reconnecting…${asOf}` : waiting && rows.length === 0 ? 'Loading…' : plural(total, 'run'));
+    setText(this.total, lost ? `${lostWords(this.source)}${asOf}` : waiting && rows.length === 0 ? 'Loading…' : plural(total, 'run'));
     setText(this.told, rows.length === 0 ? '' : `${count(start + 1)}–${count(start + rows.length)} of ${count(total)}`);
   }
 

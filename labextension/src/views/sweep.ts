@@ -3,6 +3,7 @@
 import { Refusal, type Source } from '../sources/source.ts';
 import type { Value } from '../sources/value.ts';
 import { STATUSES, type Status, type SweepInfo, type SweepRow, TERMINAL } from '../wire.ts';
+import { lostWords } from './controls.ts';
 import { fill, h, setText } from './dom.ts';
 import { clock, count, duration, plural } from './format.ts';
 import type { Host } from './host.ts';
@@ -104,7 +105,7 @@ class SweepView {
   private stale(): void {
     const lost = this.source.connection.get() === 'lost';
     this.element.classList.toggle('kl-stale', lost);
-    setText(this.asOf, lost ? `Reconnecting…${this.answered === null ? '' : ` This is how it was at ${clock(this.answered).slice(0, 8)}.`}` : '');
+    setText(this.asOf, lost ? `${lostWords(this.source)}${this.answered === null ? '' : ` This is how it was at ${clock(this.answered).slice(0, 8)}.`}` : '');
   }
 
   private tick(): void {

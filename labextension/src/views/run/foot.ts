@@ -26,7 +26,7 @@ export function foot(parent: HTMLElement, { store, source, signal }: RunContext,
     setText(off, acting.reason.get() === null ? '' : `Cancel and Rerun are off: ${acting.reason.get() ?? ''}`);
     again.hidden = acting.reason.get() === null || source.readOnly !== null;
     const over = ended(store.state) && store.over;
-    const text = connection === 'lost' ? lost(lostAt!) : over ? '' : connection === 'connecting' ? 'connecting …' : store.paused ? 'paused' : source.readOnly === null ? 'live' : '';
+    const text = connection === 'lost' ? lost(lostAt!, source.away) : over ? '' : connection === 'connecting' ? 'connecting …' : store.paused ? 'paused' : source.readOnly === null ? 'live' : '';
     setText(live, text);
     live.dataset['connection'] = connection === 'live' && store.paused ? 'paused' : connection;
   };
@@ -34,8 +34,9 @@ export function foot(parent: HTMLElement, { store, source, signal }: RunContext,
   return draw;
 }
 
-function lost(since: number): string {
+function lost(since: number, who: string): string {
   const asOf = `as of ${clock(since).slice(0, 5)}`;
+  if (who !== '') return `${asOf} – ${who} does not answer, trying again`;
   return Date.now() - since < PATIENCE_MS ? `${asOf}, reconnecting …` : `${asOf} – not reachable, trying again`;
 }
 
