@@ -34,6 +34,7 @@ PARTS = {
     "launch": "service_bench:launching",
     "locks": "service_bench:locks",
     "browser": "browser_bench:run",
+    "notebook": "notebook_bench:run",
     "sidebar": "sidebar_bench:run",
     "dashboard": "dashboard_bench:run",
 }
