@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import eventually
-from logkit import FastDisk
+from logkit import Emitter, FastDisk, wall_us
 
 from browser.pages import Pages, serve_pages
-from browser.showcase import Scene, Showcase
+from browser.showcase import Scene, Showcase, new_id
+from kodosumi_lab.events import KIND_ID
 from kodosumi_lab.runtime.log import LogWriter
 
 
@@ -264,6 +266,62 @@ def test_a_log_without_runs_says_what_would_come(open_page: Callable[..., Any], 
         Scene(writer, "first", ago_s=0)
         rows(page).filter(has_text="first").wait_for()
         assert not page.get_by_text("No runs yet.").is_visible()
+    writer.close()
+
+
+MANY = 100_000
+
+
+def many(writer: LogWriter) -> None:
+    """Short runs that have ended, one a second, written as a Spooler writes; every thousandth has failed."""
+    began = wall_us() - MANY * 1_000_000
+    running, finished, failed = ('{"status":"running"}', '{"status":"finished"}', '{"status":"error","reason":"odd"}')
+    for start in range(0, MANY, 5_000):
+        group = []
+        for n in range(start, start + 5_000):
+            at = began + n * 1_000_000
+            facts = f'{{"flow":"flow_{n % 37}","user":"user{n % 9}","summary":"number {n}","tags":[]}}'
+            ended = failed if n % 1000 == 999 else finished
+            rows = [("meta", facts), ("inputs", "{}"), ("status", running), ("status", ended)]
+            emitter = Emitter(new_id(MANY - n))
+            group.append(
+                emitter.batch(*((at + i * 1000, KIND_ID[kind], None, text) for i, (kind, text) in enumerate(rows)))
+            )
+        writer.commit(group)
+        if writer.full:
+            writer.rotate()
+            for name in writer.to_seal():
+                writer.seal(name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_list_of_100000_runs_is_paged_sorted_filtered_and_searched(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    writer = LogWriter(tmp_path / "log", "show", disk=FastDisk(), trailing_s=1.0)
+    many(writer)
+    with serve_pages(tmp_path / "log") as pages:
+        page = opened(open_page, pages)
+        page.get_by_text("100,000 runs", exact=True).wait_for()
+        page.get_by_text("1–50 of 100,000").wait_for()
+        newest = ids(page)
+        page.get_by_role("button", name="Next").click()
+        page.get_by_text("51–100 of 100,000").wait_for()
+        assert max(ids(page)) < min(newest)
+        page.get_by_role("button", name="Previous").click()
+        eventually(lambda: ids(page) == newest)
+        page.get_by_role("button", name="Started").click()
+        eventually(lambda: column(page, "flow")[:3] == ["flow_0", "flow_1", "flow_2"])
+        page.get_by_role("button", name="error", exact=True).click()
+        page.get_by_text("100 runs", exact=True).wait_for()
+        page.get_by_role("searchbox").fill("number 54999")
+        page.get_by_text("1 run", exact=True).wait_for()
+        assert column(page, "flow") == [f"flow_{54999 % 37}"]
+        began = time.monotonic()
+        page.reload()
+        rows(page).first.wait_for()
+        assert time.monotonic() - began < 10  # seconds; it is read anew in a fraction of one
     writer.close()
 
 
