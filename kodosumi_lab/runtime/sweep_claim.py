@@ -20,6 +20,8 @@ from kodosumi_lab.runtime.layout import Layout
 __all__ = ["Claim"]
 
 _PAUSE_S = 0.02
+# Whoever looks whether it is held holds it for a moment.
+_PATIENCE_S = 0.5
 
 
 class Claim:
@@ -53,7 +55,10 @@ class Claim:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _locked(file):
+        until = time.monotonic() + _PATIENCE_S
+        while not (held := _locked(file, fcntl.LOCK_EX)) and time.monotonic() < until:
+            time.sleep(_PAUSE_S)
+        if not held:
             os.close(file)
             raise FlowError(f"another process starts the runs of sweep {self._id} at the moment; cancel it, or wait")
         self._stop.unlink(missing_ok=True)
@@ -78,7 +83,7 @@ class Claim:
         except OSError:
             return False
         try:
-            return not _locked(file)
+            return not _locked(file, fcntl.LOCK_SH)
         finally:
             os.close(file)
 
@@ -102,9 +107,9 @@ class Claim:
             time.sleep(_PAUSE_S)
 
 
-def _locked(file: int) -> bool:
+def _locked(file: int, sort: int) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, sort | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

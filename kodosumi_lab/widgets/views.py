@@ -94,6 +94,8 @@ class RunsView(LabWidget):
         Ids of the chosen runs, in both directions.
     query : dict
         What is asked for now, in both directions.
+    compared : list[str]
+        Ids of the runs that were compared last.
     """
 
     _esm = STATIC / "runs.js"

@@ -1,0 +1,93 @@
+"""Who starts the runs of a sweep: one process at a time, known to all, and free again when it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import eventually
+
+from kodosumi_lab.errors import FlowError
+from kodosumi_lab.runtime.sweep_claim import Claim
+
+HOLD = """
+import sys, time
+from kodosumi_lab.runtime.sweep_claim import Claim
+claim = Claim(sys.argv[1], "5e4")
+claim.take()
+print("held", flush=True)
+while not claim.is_unwanted:
+    time.sleep(0.01)
+claim.release("it was asked to stop")
+"""
+
+
+def holder(log: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(log)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_one_process_holds_it_until_somebody_ends_it(tmp_path: Path) -> None:
+    mine = Claim(tmp_path, "5e4")
+    assert not mine.is_held
+    process = holder(tmp_path)
+    assert mine.is_held
+    assert not Claim(tmp_path, "5e5").is_held  # another sweep
+    with pytest.raises(FlowError, match="another process starts the runs of sweep 5e4"):
+        mine.take()
+    mine.end()
+    assert (process.wait(10), mine.is_held, mine.failure) == (0, False, "it was asked to stop")
+    mine.take()
+    assert (mine.is_held, mine.is_unwanted, mine.failure) == (True, False, "")  # nothing of before is left
+    mine.release()
+    assert not mine.is_held
+
+
+def test_a_killed_process_leaves_it_free(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    process.kill()
+    process.wait(10)
+    mine = Claim(tmp_path, "5e4")
+    eventually(lambda: not mine.is_held)
+    mine.take()
+    mine.release()
+
+
+def test_those_who_look_are_not_in_the_way_of_the_one_who_takes(tmp_path: Path) -> None:
+    taken, until = 0, time.monotonic() + 2
+    over = threading.Event()
+
+    def look() -> None:
+        other = Claim(tmp_path, "5e6")
+        while not over.is_set():
+            _ = other.is_held
+
+    first = Claim(tmp_path, "5e6")
+    first.take()
+    first.release()
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    while time.monotonic() < until:
+        first.take()
+        first.release()
+        taken += 1
+    over.set()
+    for looker in lookers:
+        looker.join()
+    assert taken > 3
+
+
+def test_where_there_is_no_log_everybody_may(tmp_path: Path) -> None:
+    claim = Claim(tmp_path / "elsewhere", "5e4")
+    claim.take()
+    assert not claim.is_held
+    claim.release()
+    assert not (tmp_path / "elsewhere").exists()
