@@ -389,6 +389,18 @@ def test_the_cluster_page_says_what_to_do_first(look: Person, served: Served) ->
     expect(operator.get_by_role("button", name="Start Ray here")).not_to_be_visible()
 
 
+def test_the_cluster_page_weighs_the_log_and_leads_to_its_retention(look: Person, served: Served) -> None:
+    page = look("?page=cluster", who="olga")
+    disk = page.locator("dl.key dd", has_text="counted")
+    files = [path for path in served.root.rglob("*") if path.is_file()]
+    expect(disk).to_contain_text(re.compile(r"^\d+\.\d [KM]iB in \d+ files \("))
+    told = int(re.search(r"in ([\d,]+) files", disk.inner_text())[1])  # type: ignore[index] # it was expected above
+    assert abs(told - len(files)) <= 20, "what the gateway itself keeps comes and goes meanwhile"
+    page.get_by_role("link", name="Retention", exact=True).click()
+    becomes(page, page="control", tab="log")
+    expect(page.get_by_role("region", name="Days of the log")).to_be_visible()
+
+
 def test_a_token_is_made_and_revoked(look: Person, served: Served) -> None:
     page = look("?page=control&tab=users")
     page.get_by_role("textbox", name="User").fill("vera")
