@@ -21,6 +21,7 @@ from kodosumi_lab.dashboard.access import Problem
 from kodosumi_lab.dashboard.freshness import Freshness
 from kodosumi_lab.dashboard.hub import Hub
 from kodosumi_lab.dashboard.numbers import Question
+from kodosumi_lab.dashboard.reconnect import watch
 from kodosumi_lab.dashboard.state import PAGES, State
 from kodosumi_lab.dashboard.views.base import Desk, View, html, task
 from kodosumi_lab.dashboard.widgets import Shell
@@ -60,6 +61,8 @@ _WAITING = Question(
 # The views that notebooks share take their type from JupyterLab's variables.
 _ROOT = """
 #loader { background: none }
+/* what is said of a lost connection, reconnect.py says */
+[id^=reconnect-notification] { display: none !important; }
 :root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px;
   --jp-border-color2: color-mix(in srgb, var(--panel-on-background-color) 22%, var(--panel-background-color)); }
 """
@@ -168,6 +171,8 @@ class Board:
             # it follows whether any session of the process is busy, and each change walks through all models of a page
             self.page.busy = False
         self._bind()
+        if self.desk.doc is not None:
+            watch(self.desk.doc, self.page)
         if wrong:
             pn.state.onload(lambda: self.desk.tell("; ".join(wrong), "warning"))
 
