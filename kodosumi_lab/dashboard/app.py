@@ -170,6 +170,8 @@ class Board:
         with edit_readonly(self.page):
             # it follows whether any session of the process is busy, and each change walks through all models of a page
             self.page.busy = False
+        if pn.state.notifications is not None:
+            pn.state.notifications.position = "top-right"  # below are the buttons that people press next
         self._bind()
         if self.desk.doc is not None:
             watch(self.desk.doc, self.page)

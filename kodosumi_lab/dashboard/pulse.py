@@ -117,10 +117,7 @@ def _now() -> datetime.datetime:
 
 def away(gateway: Gateway) -> str | None:
     """Why no cluster can be reached; None where one writes the log. Asks no Ray."""
-    from kodosumi_lab.runtime import cluster
-
-    held = cluster.current()
-    if held is not None and held.home.log_dir == str(gateway.log.root) and cluster._on_ray():
+    if gateway.cluster.here() is not None:
         return None
     try:
         gateway.cluster._found()
