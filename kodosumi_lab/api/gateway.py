@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ _T = TypeVar("_T")
 
 # Starting Ray's actors for a log may take this long on a busy machine.
 _ANSWER_S = 150.0
+_REACHED_S = 5.0
 
 __all__ = ["Cluster", "Gateway", "GatewayOf", "OwnCluster"]
 
@@ -70,10 +72,17 @@ class Cluster:
             There is none, or it does not answer.
         """
         with self._lock:
-            held = cluster.current()
-            if held is not None and held.home.log_dir == str(self._log_dir) and cluster._on_ray():
-                return held
-            return cluster.connect(self._found(), log_dir=self._log_dir)
+            return self.here() or cluster.connect(self._found(), log_dir=self._log_dir)
+
+    def here(self) -> cluster.Connection | None:
+        """The connection to the log's cluster that this process has; one to a cluster that is gone is left."""
+        held = cluster.current()
+        if held is None or held.home.log_dir != str(self._log_dir) or not cluster._on_ray():
+            return None
+        if not _refused(held.home.address):
+            return held
+        cluster.disconnect()  # Ray itself would go on asking there
+        return None
 
     def use(self, address: str | None) -> cluster.Connection:
         """Go over to another cluster; where that fails, the one before is joined again when it is needed.
@@ -83,6 +92,8 @@ class Cluster:
         ClusterError
             It does not answer, or Ray runs in this process and would end.
         """
+        if address is not None:
+            _reached(address)  # Ray itself tries for minutes, and the cluster before is left by then
         with self._lock:
             if cluster._joined == "embedded":
                 raise ClusterError("Ray runs in this process and would end with its runs; start the gateway without it")
@@ -119,6 +130,11 @@ class OwnCluster(Cluster):
 
     A person who runs flows here must not find this process on another log because of a button.
     """
+
+    def here(self) -> cluster.Connection | None:
+        """The connection to the log's cluster that this process has; it is its person's to leave."""
+        held = cluster.current()
+        return held if held is not None and held.home.log_dir == str(self._log_dir) and cluster._on_ray() else None
 
     def connection(self) -> cluster.Connection:
         """This process's connection; made as a launch from Python makes it.
@@ -267,6 +283,31 @@ class Gateway:
         if "lock" not in found:
             raise Refused(404, "lock-not-found", f"run {run_id} has had no lock {lid[:80]!r}")
         return found["lock"], found.get("lease")
+
+
+def _reached(address: str) -> None:
+    """Refuse an address at which nobody listens; one without a port is Ray's to judge."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"nothing answers at {address}: {error}; expected host:port, as `ray start` and `kodosumi-lab up` print it"
+        ) from error
+
+
+def _refused(address: str) -> bool:
+    """Whether nobody listens any more where Ray did; a host that does not answer may be slow only."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACHED_S).close()
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _nothing() -> None:

@@ -193,8 +193,9 @@ class TokenFile:
         try:
             about = self.path.stat()
         except FileNotFoundError:
-            self._known, self._read_at = [], (-1, -1)
-            return []
+            if self.path.parent.exists():  # else the whole log is away, and that signs nobody out
+                self._known, self._read_at = [], (-1, -1)
+            return self._known
         if (about.st_mtime_ns, about.st_ino) != self._read_at:
             try:
                 self._known = json.loads(self.path.read_text())["tokens"]

@@ -6,6 +6,7 @@ import base64
 import datetime
 import hashlib
 import json
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import polars as pl
 import kodosumi_lab
 from kodosumi_lab.api.identity import User
 from kodosumi_lab.api.problems import Refused
+from kodosumi_lab.errors import LogError
 from kodosumi_lab.runtime.query import EventLog
 
 __all__ = ["SEARCHED", "SORTS", "Listing", "RunIndex"]
@@ -69,25 +71,43 @@ class RunIndex:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
+        self._there = False
         self._kept: tuple[Any, pl.DataFrame] | None = None
         self._lock = threading.Lock()
 
     def frame(self) -> pl.DataFrame:
-        """All runs that are not hidden, in order of their ids."""
+        """All runs that are not hidden, in order of their ids.
+
+        Raises
+        ------
+        LogError
+            As :meth:`state`.
+        """
         with self._lock:
-            now = self._state()
+            now = self.state()
             if self._kept is None or self._kept[0] != now:
                 self._kept = (now, self._log.runs().collect())
             return self._kept[1]
 
     def tag(self, viewer: User, *about: str) -> str:
         """``ETag`` of an answer that is made of the run list for somebody: another one once that may differ."""
-        said = repr((kodosumi_lab.__version__, self._state(), viewer.name, viewer.role, about))
+        said = repr((kodosumi_lab.__version__, self.state(), viewer.name, viewer.role, about))
         return f'"{hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
 
-    def _state(self) -> tuple[Any, ...]:
-        """What differs once the run list may: lengths of segments, files of sealing and imports, lines of deleting."""
+    def state(self) -> tuple[Any, ...]:
+        """What differs once the run list may: lengths of segments, files of sealing and imports, lines of deleting.
+
+        Raises
+        ------
+        LogError
+            The log was there before, and cannot be read now: it would look like an empty one.
+        """
         layout = self._log.layout
+        if os.access(layout.root, os.R_OK | os.X_OK):
+            self._there = True
+        elif self._there:
+            what = "may not be read" if layout.root.exists() else "is not there any more"
+            raise LogError(f"the log directory {what}; mount it, move it back, or give its rights back: {layout.root}")
         sealed = [(date, layout.table("runs", date).stat().st_mtime_ns) for date in layout.dates("runs")]
         return self._log.positions(), sealed, len(self._log.tombstones.ids())
 

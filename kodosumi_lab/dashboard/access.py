@@ -60,7 +60,7 @@ class Answers:
 
     def position(self) -> str:
         """Something that differs once the log does."""
-        return repr(self._gateway.index._state())
+        return repr(self._gateway.index.state())
 
     def get(self, question: Question, user: User) -> pl.DataFrame:
         """The frame of a question as this user may ask it."""
@@ -126,9 +126,18 @@ class Access:
             raise Problem(f"{self.user.name} is signed out: the token was revoked. Load the page to sign in again", 401)
 
     async def frame(self, question: Question) -> pl.DataFrame:
-        """The frame of a question."""
+        """The frame of a question.
+
+        Raises
+        ------
+        Problem
+            The log cannot be read.
+        """
         self.check()
-        return await asyncio.to_thread(self.answers.get, question, self.user)
+        try:
+            return await asyncio.to_thread(self.answers.get, question, self.user)
+        except OSError as error:
+            raise Problem(str(error), 503) from error
 
     async def values(self, column: str) -> list[str]:
         """What occurs in a column of the run list, the most frequent first."""

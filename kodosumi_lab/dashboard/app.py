@@ -18,8 +18,10 @@ from panel.util import edit_readonly  # type: ignore[attr-defined] # it is liste
 
 from kodosumi_lab.api.identity import Role, User
 from kodosumi_lab.dashboard.access import Problem
+from kodosumi_lab.dashboard.freshness import Freshness
 from kodosumi_lab.dashboard.hub import Hub
 from kodosumi_lab.dashboard.numbers import Question
+from kodosumi_lab.dashboard.reconnect import watch
 from kodosumi_lab.dashboard.state import PAGES, State
 from kodosumi_lab.dashboard.views.base import Desk, View, html, task
 from kodosumi_lab.dashboard.widgets import Shell
@@ -30,6 +32,8 @@ __all__ = ["Board", "looks"]
 
 logger = logging.getLogger(__name__)
 
+# How soon a page that could not be brought up to date is tried again, and says anew how old it is.
+_CHECK_MS = 4000
 #: The name that Panel gives a file which it serves.
 _SERVED = "bokeh_app_"
 
@@ -57,6 +61,8 @@ _WAITING = Question(
 # The views that notebooks share take their type from JupyterLab's variables.
 _ROOT = """
 #loader { background: none }
+/* what is said of a lost connection, reconnect.py says */
+[id^=reconnect-notification] { display: none !important; }
 :root { --jp-ui-font-family: var(--bokeh-base-font); --jp-ui-font-size1: 14px;
   --jp-border-color2: color-mix(in srgb, var(--panel-on-background-color) 22%, var(--panel-background-color)); }
 """
@@ -123,12 +129,14 @@ class Board:
         location = pn.state.location
         wrong = self.state.read(location.search if location is not None else "")
         self.desk = Desk(self.state, hub.access(user, by_token=by_token), hub.pulse, api)
+        self._fresh = Freshness(hub.pulse)
         self._views: dict[str, View] = {}
         self._wanted, self._counted, self._showing = False, True, False
         self._shown_at = 0.0
         self._later: asyncio.TimerHandle | None = None
         self._nav = html(css=_NAV)
-        self._notice = html(margin=(0, 0, 12, 0))
+        self._refused = ""
+        self._notice = html(visible=False, margin=(0, 0, 12, 0))
         self._trouble = html(visible=False, margin=(0, 0, 12, 0))
         self._say_away()
         self._body = pn.Column(html(min_height=400), sizing_mode="stretch_width", margin=0)
@@ -162,7 +170,11 @@ class Board:
         with edit_readonly(self.page):
             # it follows whether any session of the process is busy, and each change walks through all models of a page
             self.page.busy = False
+        if pn.state.notifications is not None:
+            pn.state.notifications.position = "top-right"  # below are the buttons that people press next
         self._bind()
+        if self.desk.doc is not None:
+            watch(self.desk.doc, self.page)
         if wrong:
             pn.state.onload(lambda: self.desk.tell("; ".join(wrong), "warning"))
 
@@ -194,6 +206,7 @@ class Board:
         pn.state.on_session_destroyed(leave)
         # times are told as "3 minutes ago", and nothing else may happen for long
         pn.state.add_periodic_callback(self._ask, period=30_000)
+        pn.state.add_periodic_callback(self._check, period=_CHECK_MS)
 
     def _changed(self) -> None:
         """The log has changed: views in the browser ask by themselves, those made here no more often than they want."""
@@ -209,6 +222,12 @@ class Board:
     def _in_time(self) -> None:
         self._later = None
         self._ask()
+
+    def _check(self) -> None:
+        """Say how old the page is while it cannot be brought up to date, and try again."""
+        if self._fresh.again(self.state.page):
+            self._ask()
+        self._say_trouble()
 
     def _went(self, event: Any) -> None:
         if event.new == self.state.query:
@@ -242,21 +261,28 @@ class Board:
             self._showing = False
 
     async def _once(self, whole: bool) -> None:
-        told = ""
+        page, told = self.state.page, ""
         try:
             view = self._place()
             await self._about()
             if whole:
                 await view.show()
                 self._shown_at = time.monotonic()
+                self._fresh.shown(page)
         except Problem as problem:
-            told = problem.detail
+            if 400 <= problem.status < 500:  # it will not be another time
+                told = problem.detail
+                self._fresh.shown(page)
+            else:
+                self._fresh.failed(page, problem.detail)
         except Exception as error:
             # the edge of a session: whoever looks is told, and the next look may well succeed
-            logger.exception("page %s of %s", self.state.page, self.user.name)
-            told = f"This page failed: {type(error).__name__}: {error}. The server's log has more."
-        if whole or told:
-            self._trouble.param.update(object=notice(told, "error") if told else "", visible=bool(told))
+            reason = f"the page failed with {type(error).__name__}: {error}; the server's log has more"
+            if self._fresh.failed(page, reason):
+                logger.exception("page %s of %s", page, self.user.name)
+        if whole or told or self._fresh.again(page):
+            self._refused = told
+        self._say_trouble()
 
     def _place(self) -> View:
         """The view of the page that is looked at, in its place."""
@@ -290,10 +316,11 @@ class Board:
 
     def _say_away(self) -> None:
         away = self.hub.pulse.away
-        self._tell(f"History only: {away}." if away else "", "warning")
+        _tell(self._notice, f"History only: {away}." if away else "", "warning")
 
-    def _tell(self, text: str, kind: str) -> None:
-        self._notice.param.update(object=notice(text, kind) if text else "", visible=bool(text))
+    def _say_trouble(self) -> None:
+        stale = self._fresh.told(self.state.page)
+        _tell(self._trouble, self._refused or stale, "error" if self._refused else "warning")
 
     def _draw_nav(self, waiting: int) -> None:
         links = []
@@ -318,6 +345,12 @@ class Board:
             else ""
         )
         return f'<div class="who"><span title="{name}">{name}</span>{out}</div>'
+
+
+def _tell(pane: Any, text: str, kind: str) -> None:
+    told = notice(text, kind) if text else ""
+    if pane.object != told:
+        pane.param.update(object=told, visible=bool(text))
 
 
 def looks() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
 import threading
 from collections.abc import Callable
@@ -32,6 +33,10 @@ class Pulse:
     ----------
     away : str or None
         Why nothing can be launched or steered now; None while a cluster writes the log.
+    trouble : str or None
+        Why the log could not be read at the last look.
+    looked_at : datetime.datetime
+        When it was read last, as long as somebody listens.
     """
 
     def __init__(self, gateway: Gateway, every_s: float = _EVERY_S) -> None:
@@ -41,12 +46,15 @@ class Pulse:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self.away = away(gateway)
+        self.trouble: str | None = None
+        self.looked_at = _now()
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever something has changed, until what is returned is called."""
         with self._lock:
             self._listeners.append(listener)
             if self._thread is None:
+                self.looked_at = _now()
                 self._thread = threading.Thread(target=self._beat, name="dashboard-pulse", daemon=True)
                 self._thread.start()
 
@@ -70,19 +78,28 @@ class Pulse:
                 if not self._listeners:
                     self._thread = None
                     return
-            try:
-                if count % _CLUSTER_EVERY == 0:
-                    self.away = away(self._gateway)
-                count += 1
-                found = (self._gateway.index._state(), self.away)
-                if found != seen:
-                    first, seen = seen is None, found
-                    if not first:
-                        self._tell()
-            except (KodosumiLabError, OSError):
-                logger.warning("the log cannot be looked at", exc_info=True)
+            found = self._look(whole=count % _CLUSTER_EVERY == 0)
+            count += 1
+            if found != seen:
+                first, seen = seen is None, found
+                if not first:
+                    self._tell()
             self._wake.wait(self._every_s)
             self._wake.clear()
+
+    def _look(self, whole: bool) -> Any:
+        """What differs once something has changed."""
+        before = self.trouble
+        try:
+            if whole:
+                self.away = away(self._gateway)
+            found = self._gateway.index.state()
+            self.trouble, self.looked_at = None, _now()
+        except (KodosumiLabError, OSError) as error:
+            found, self.trouble = None, str(error)
+        if self.trouble != before:
+            logger.warning("the log %s", f"cannot be read: {self.trouble}" if self.trouble else "can be read again")
+        return found, self.away, self.trouble
 
     def _tell(self) -> None:
         with self._lock:
@@ -94,12 +111,13 @@ class Pulse:
                 logger.debug("a listener failed", exc_info=True)
 
 
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
 def away(gateway: Gateway) -> str | None:
     """Why no cluster can be reached; None where one writes the log. Asks no Ray."""
-    from kodosumi_lab.runtime import cluster
-
-    held = cluster.current()
-    if held is not None and held.home.log_dir == str(gateway.log.root) and cluster._on_ray():
+    if gateway.cluster.here() is not None:
         return None
     try:
         gateway.cluster._found()

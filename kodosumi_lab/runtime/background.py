@@ -82,6 +82,8 @@ def up(*, log_dir: Path, num_cpus: int | None = None, timeout_s: float = 180.0) 
     while time.monotonic() < end:
         found = find()
         if found is not None:
+            # a gateway that started it goes on for long: the process is not to stay behind when it ends
+            threading.Thread(target=process.wait, daemon=True).start()
             return {**found, "started": True}
         if process.poll() is not None:
             break
@@ -107,15 +109,24 @@ def down(*, timeout_s: float = 60.0) -> bool:
     process = psutil.Process(found["pid"])
     children = process.children(recursive=True)
     process.terminate()
-    try:
-        process.wait(timeout_s)
-    except psutil.TimeoutExpired:
-        raise ClusterError(
-            f"the background cluster (process {found['pid']}) did not end within {timeout_s:g} s; end it by hand"
-        ) from None
+    end = time.monotonic() + timeout_s
+    while not _ended(process):
+        if time.monotonic() > end:
+            raise ClusterError(
+                f"the background cluster (process {found['pid']}) did not end within {timeout_s:g} s; end it by hand"
+            )
+        time.sleep(0.05)
     psutil.wait_procs(children, timeout=10)
     state_file().unlink(missing_ok=True)
     return True
+
+
+def _ended(process: psutil.Process) -> bool:
+    """Whether a process runs no more; whoever started it, a gateway for one, need not have taken note."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _serve(log_dir: Path, num_cpus: int | None) -> None:

@@ -154,6 +154,7 @@ class LogWriter:
         self._schema = arrow_schema()
         self._undo: dict[str, RunState | None] = {}
         self._broken: HotWriter | None = None
+        self._oldest_us: int | None = None
         self._began = time.time()
         try:
             self._recover()
@@ -241,7 +242,7 @@ class LogWriter:
         LogError
             Nothing of the group was committed; the same call may be made again.
         """
-        self._undo = {}
+        self._undo, self._oldest_us = {}, None
         staged: list[pa.RecordBatch] = []
         try:
             if self._segment is None:
@@ -378,6 +379,8 @@ class LogWriter:
         """The batch in the log's schema."""
         n = rows.num_rows
         ts, payload = rows.column(0), rows.column(3)
+        first = int(ts[0].as_py())  # a producer's events come in order of time
+        self._oldest_us = first if self._oldest_us is None else min(first, self._oldest_us)
         state.last_ts = max(state.last_ts, int(pc.max(ts).as_py()))
         state.nbytes += int(pc.sum(pc.binary_length(payload)).as_py())
         columns = [
@@ -408,6 +411,11 @@ class LogWriter:
     def touched(self) -> dict[str, RunState | None]:
         """Runs that the last commit touched, with their state before (None: new)."""
         return self._undo
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest event that the last commit wrote was emitted, microseconds; None: it wrote none."""
+        return self._oldest_us
 
     # -- closing segments -------------------------------------------------------------
 

@@ -272,7 +272,17 @@ class SpoolerActor:
         return await asyncio.get_running_loop().run_in_executor(self._file_threads, self._desk.call, verb, args)
 
     async def health(self) -> dict[str, Any]:
-        """What people ask when something is slow: waiting batches, trouble, segments, open runs."""
+        """What people ask when something is slow.
+
+        Returns
+        -------
+        dict
+            ``owner, pid, log_dir``; ``waiting, waiting_bytes``: batches that were taken and are not durable yet, and
+            ``lag_s`` how long the oldest of them waits; ``batches, bytes``: what was answered since this process
+            started; ``delay_s``: from the emit of the oldest event of the last commit until all of it was durable,
+            None before the first; ``trouble``: what keeps the log from being written, None; ``open_runs``;
+            ``hot_segments``: those that are not sealed yet.
+        """
         return self._spooling.health()
 
     async def close(self) -> None:

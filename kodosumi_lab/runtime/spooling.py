@@ -17,6 +17,7 @@ import queue
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,17 +88,19 @@ class Spooling:
         self._tell = committed
         self._queue: queue.SimpleQueue[tuple[Batch, Reply] | None] = queue.SimpleQueue()
         self._closing = False
-        self._batches = 0
+        self._backlog = _Backlog()
+        self._delay_s: float | None = None
         self._seal_lock = threading.Lock()
         # what closed days looked like when they were compacted: without a change there is nothing to do
         self._compacted: dict[str, tuple[set[str], Any]] = {}
         self._thread = threading.Thread(target=self._serve, name="log-writer", daemon=True)
         self._thread.start()
-        self.link = LinkServer(lambda *batch: self._queue.put((Batch(*batch[:-1]), batch[-1])))
+        self.link = LinkServer(lambda *batch: self.put(Batch(*batch[:-1]), batch[-1]))
         threading.Thread(target=self._adopt_the_dead, name="adopt", daemon=True).start()
 
     def put(self, batch: Batch, reply: Reply) -> None:
         """Queue a batch; the answer follows its commit."""
+        self._backlog.add(len(batch.data))
         self._queue.put((batch, reply))
 
     def health(self) -> dict[str, Any]:
@@ -106,11 +109,11 @@ class Spooling:
             "owner": self.owner,
             "pid": os.getpid(),
             "log_dir": str(self.layout.root),
-            "waiting": self._queue.qsize(),
+            **self._backlog.told(),
+            "delay_s": self._delay_s,
             "trouble": self.trouble,
             "open_runs": sum(not state.closed for state in list(self.writer.runs.values())),
             "hot_segments": len(self.layout.hot_segments(self.owner)),
-            "batches": self._batches,
         }
 
     # -- the writing thread -----------------------------------------------------------
@@ -165,7 +168,9 @@ class Spooling:
                     self._commit([one])
                 return
         self.trouble = None
-        self._batches += len(group)
+        self._backlog.settle(len(group))
+        if self.writer.oldest_us is not None:
+            self._delay_s = max(0.0, time.time() - self.writer.oldest_us / 1e6)
         changes = self._publish()
         waiting = []
         for (_, reply), ack in zip(group, acks, strict=True):
@@ -272,6 +277,38 @@ class Spooling:
         with self._seal_lock:
             self.writer.close()
         self._claim.close(remove=all(state.closed for state in self.writer.runs.values()))
+
+
+class _Backlog:
+    """Batches that were taken and are not durable yet, oldest first: how large each is, and since when it waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[float, int]] = deque()
+        self._nbytes = self._batches = self._written = 0
+
+    def add(self, nbytes: int) -> None:
+        with self._lock:
+            self._waiting.append((time.monotonic(), nbytes))
+            self._nbytes += nbytes
+
+    def settle(self, batches: int) -> None:
+        """The oldest ones are answered: what was not refused is durable."""
+        with self._lock:
+            nbytes = sum(self._waiting.popleft()[1] for _ in range(batches))
+            self._nbytes -= nbytes
+            self._written += nbytes
+            self._batches += batches
+
+    def told(self) -> dict[str, Any]:
+        with self._lock:
+            return {
+                "waiting": len(self._waiting),
+                "waiting_bytes": self._nbytes,
+                "lag_s": time.monotonic() - self._waiting[0][0] if self._waiting else 0.0,
+                "batches": self._batches,
+                "bytes": self._written,
+            }
 
 
 def _visible(state: RunState) -> tuple[Any, ...]:

@@ -74,6 +74,13 @@ def running(command: list[str], ready: Callable[[subprocess.Popen[str]], str]) -
                     process.stdout.close()
 
 
+def free_port() -> int:
+    """One that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextlib.contextmanager
 def serve(root: Path, *more: str) -> Iterator[Served]:
     """``kodosumi-lab serve``: the dashboard beside the gateway."""
@@ -87,11 +94,9 @@ def serve(root: Path, *more: str) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def panel_serve(root: Path, *more: str) -> Iterator[Served]:
+def panel_serve(root: Path, *more: str, port: int = 0) -> Iterator[Served]:
     """``panel serve kodosumi_lab/dashboard/app.py``: no gateway beside it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or free_port()
 
     def answers(process: subprocess.Popen[str]) -> str:
         url = f"http://127.0.0.1:{port}/app"

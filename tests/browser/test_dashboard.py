@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -46,6 +47,19 @@ def query_of(page: Any) -> dict[str, str]:
 def nav(page: Any, name: str) -> Any:
     """The way to another page."""
     return page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+
+
+@contextlib.contextmanager
+def asked(showcase: Showcase) -> Iterator[None]:
+    """Meanwhile one more run waits for a person."""
+    one = Scene(showcase.writer, "review", ago_s=1, user="ada")
+    one.say("lock", {"lid": "new", "name": "approval", "data": {}, "expires": None, "form": None})
+    one.say("status", {"status": "awaiting", "reason": "waiting"})
+    try:
+        yield
+    finally:
+        one.say("lease", {"lid": "new", "by": "ada", "result": True})
+        one.end("cancelled")
 
 
 def becomes(shown: Any, /, **expected: str | None) -> None:
@@ -134,13 +148,9 @@ def test_what_waits_is_counted_everywhere_while_it_happens(look: Person, showcas
     expect(badge).to_have_text(re.compile(r"\d+"))
     before = int(badge.inner_text())
     expect(page).to_have_title(f"({before}) Cluster · Kodosumi Lab")
-    one = Scene(showcase.writer, "review", ago_s=1, user="ada")
-    one.say("lock", {"lid": "new", "name": "approval", "data": {}, "expires": None, "form": None})
-    one.say("status", {"status": "awaiting", "reason": "waiting"})
-    expect(badge).to_have_text(str(before + 1))
-    expect(page).to_have_title(f"({before + 1}) Cluster · Kodosumi Lab")
-    one.say("lease", {"lid": "new", "by": "ada", "result": True})
-    one.end("cancelled")
+    with asked(showcase):
+        expect(badge).to_have_text(str(before + 1))
+        expect(page).to_have_title(f"({before + 1}) Cluster · Kodosumi Lab")
     expect(badge).to_have_text(str(before))
 
 
@@ -148,6 +158,33 @@ def test_without_ray_it_says_so_and_history_opens(look: Person, showcase: Showca
     page = look(f"?page=run&run={showcase.rich}")
     expect(page.get_by_role("status").filter(has_text="no Ray cluster writes the log").first).to_be_visible()
     expect(page.get_by_text("A heap keeps its smallest item first")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("flows", ".flows a"), ("analytics", ".tile"), ("cluster", "text=Not sealed yet"), ("control", "td >> text=olga")],
+)
+def test_a_page_says_that_it_is_stale_and_then_no_more(look: Person, showcase: Showcase, name: str, shown: str) -> None:
+    page = look(f"?page={name}")
+    page.allowed = ["500", "503"]
+    stale = page.get_by_role("status").filter(has_text="Not up to date")
+    expect(page.locator(shown).first).to_be_visible()
+    expect(stale).to_have_count(0)
+    away = showcase.root.with_name("elsewhere")
+    showcase.root.rename(away)
+    try:
+        expect(stale).to_contain_text(re.compile(r"as of \d\d:\d\d:\d\d UTC, .* not there any more.*Trying again"))
+        first = stale.inner_text()
+        expect(stale).not_to_have_text(first)  # it grows older
+        expect(page.locator(shown).first).to_be_visible()
+    finally:
+        away.rename(showcase.root)
+    expect(stale).to_have_count(0)
+    badge = nav(page, "Inbox").locator("b")
+    before = int(badge.inner_text())
+    with asked(showcase):
+        expect(badge).to_have_text(str(before + 1))
+    expect(badge).to_have_text(str(before))
 
 
 def test_dark_and_light_are_remembered(look: Person) -> None:
@@ -387,6 +424,18 @@ def test_the_cluster_page_says_what_to_do_first(look: Person, served: Served) ->
     operator = look("?page=cluster", who="olga")
     expect(operator.get_by_role("heading", name="No Ray cluster")).to_be_visible()
     expect(operator.get_by_role("button", name="Start Ray here")).not_to_be_visible()
+
+
+def test_the_cluster_page_weighs_the_log_and_leads_to_its_retention(look: Person, served: Served) -> None:
+    page = look("?page=cluster", who="olga")
+    disk = page.locator("dl.key dd", has_text="counted")
+    files = [path for path in served.root.rglob("*") if path.is_file()]
+    expect(disk).to_contain_text(re.compile(r"^\d+\.\d [KM]iB in \d+ files \("))
+    told = int(re.search(r"in ([\d,]+) files", disk.inner_text())[1])  # type: ignore[index] # it was expected above
+    assert abs(told - len(files)) <= 20, "what the gateway itself keeps comes and goes meanwhile"
+    page.get_by_role("link", name="Retention", exact=True).click()
+    becomes(page, page="control", tab="log")
+    expect(page.get_by_role("region", name="Days of the log")).to_be_visible()
 
 
 def test_a_token_is_made_and_revoked(look: Person, served: Served) -> None:

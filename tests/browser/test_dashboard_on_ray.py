@@ -102,6 +102,8 @@ def test_the_cluster_is_shown_as_it_is(look: Person, app: Any) -> None:
     expect(nodes).to_contain_text("head")
     expect(nodes.get_by_role("link", name=run.id[-8:])).to_be_visible()
     expect(page.locator(".tile", has_text="Slots in use")).to_contain_text("1 of 8")
+    expect(page.locator(".tile", has_text="Spooler")).to_contain_text("keeps up")
+    expect(page.locator(".tile", has_text="Emit to disk")).to_contain_text(re.compile(r"\d m?s"))
     facts = cluster_facts(app.state.gateway)
     assert facts.spooler is not None
     assert facts.spooler["trouble"] is None

@@ -94,6 +94,16 @@ def test_what_fails_says_why_and_is_recorded(admin: Admin) -> None:
     assert [(one["call"], one["outcome"] == "ok") for one in ran(admin.audit())] == [("deploy", False)]
 
 
+def test_an_address_at_which_nobody_listens_is_refused_at_once(admin: Admin) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(Problem, match=f"nothing answers at {address}"):
+        ran(admin.connect(address))
+
+
 def test_settings_say_what_they_are_and_keep_secrets(admin: Admin) -> None:
     found = {name: (value, source, about) for name, value, source, about in admin.settings()}
     value, source, about = found["gateway_body_bytes"]

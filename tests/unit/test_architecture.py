@@ -123,7 +123,7 @@ ROWS = [
     ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
     ["dashboard.access"],
     ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub", "dashboard.frame"],
-    ["dashboard.report"],
+    ["dashboard.report", "dashboard.freshness", "dashboard.reconnect"],
     ["dashboard.views.base"],
     ["dashboard.widgets"],
     ["dashboard.views.confirm", "dashboard.views.charts", "dashboard.views.compare", "dashboard.views.sheet"],

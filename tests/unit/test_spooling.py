@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import time
+from collections.abc import Sequence
 
 import pytest
-from logkit import Emitter, lines, meta, new_run, row, status
+from conftest import eventually
+from logkit import Emitter, FastDisk, lines, meta, new_run, row, status
 
 from kodosumi_lab.runtime.lifecycle import RunState
 from kodosumi_lab.runtime.link import Link
@@ -127,3 +131,47 @@ def test_a_repeated_answer_is_the_same_answer(tmp_path):
         await spooler.close()
 
     asyncio.run(main())
+
+
+class FullDisk(FastDisk):
+    """A disk with no room until somebody frees some."""
+
+    full = True
+
+    def append(self, fd: int, parts: Sequence[bytes | memoryview]) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().append(fd, parts)
+
+
+def test_health_tells_how_far_the_log_is_behind(tmp_path):
+    emitter = Emitter(new_run(), 1)
+
+    async def main() -> list[dict]:
+        spooler = actor(tmp_path)
+        told = [await spooler.health()]
+        batch = emitter.batch(row("meta", {"flow": "f"}, ts=(time.time_ns() - 2_000_000_000) // 1000))
+        await send(spooler, batch)
+        told.append(await spooler.health())
+        disk = spooler._spooling.writer.disk = spooler._spooling.writer._segment._disk = FullDisk()
+        emitter.first = 1
+        waiting = asyncio.ensure_future(send(spooler, emitter.batch(*lines("x" * 1000))))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(eventually, lambda: spooler._spooling.health()["lag_s"] > 0.3)
+        told.append(await spooler.health())
+        disk.full = False
+        assert await waiting == (None, None)
+        told.append(await spooler.health())
+        await spooler.close()
+        return told
+
+    fresh, written, stuck, well = asyncio.run(main())
+    assert (fresh["waiting"], fresh["waiting_bytes"], fresh["lag_s"], fresh["delay_s"]) == (0, 0, 0.0, None)
+    assert (written["batches"], written["waiting"], written["trouble"]) == (1, 0, None)
+    assert written["bytes"] > 0
+    assert 2 <= written["delay_s"] < 60, "since it was emitted, not since it came"
+    assert (stuck["waiting"], stuck["batches"], stuck["bytes"]) == (1, 1, written["bytes"])
+    assert stuck["waiting_bytes"] > 1000
+    assert "No space left" in stuck["trouble"]
+    assert (well["waiting"], well["waiting_bytes"], well["lag_s"], well["trouble"]) == (0, 0, 0.0, None)
+    assert well["bytes"] == written["bytes"] + stuck["waiting_bytes"]

@@ -13,7 +13,7 @@ from kodosumi_lab.dashboard.access import Problem
 from kodosumi_lab.dashboard.admin import Admin
 from kodosumi_lab.dashboard.facts import ClusterFacts, LogFacts, Node, cluster_facts, log_facts
 from kodosumi_lab.dashboard.views.base import Desk, View, heading, html, task
-from kodosumi_lab.dashboard.words import count, empty, esc, link, notice, size, status, table, tiles
+from kodosumi_lab.dashboard.words import count, duration, empty, esc, link, notice, size, status, table, tiles, when
 from kodosumi_lab.errors import KodosumiLabError
 
 __all__ = ["Page"]
@@ -23,6 +23,8 @@ _OTHER = (
     '<h2>Another cluster</h2><p class="muted">Launches, answers and cancels go there from now on, for everybody '
     "on this gateway. The log stays this one.</p>"
 )
+# A batch that waits this long waits for the disk, not for its turn.
+_BEHIND_S = 0.5
 _JOINING = '<p class="muted" role="status">joining the cluster …</p>'
 
 
@@ -64,7 +66,7 @@ class Page(View):
         """As it is now."""
         gateway = self.desk.access.gateway
         found = await asyncio.to_thread(log_facts, gateway)
-        self._log.object = _log(found)
+        self._log.object = _log(found, self.desk)
         if self.desk.pulse.away is not None:
             self._nothing(self.desk.pulse.away)
             return
@@ -113,8 +115,7 @@ def _ray(facts: ClusterFacts, desk: Desk) -> str:
             ("Slots in use", f"{slots.get('used', '–')} of {slots.get('slots', '–')}",
              f"{slots.get('queued', '–')} queued, {slots.get('awaiting', '–')} awaiting"),
             ("Warm Runners", count(len(slots.get("idle_runners", []))), "ready for the next run"),
-            ("Spooler", "in trouble" if spooler.get("trouble") else f"{spooler.get('waiting', '–')} waiting",
-             f"{count(spooler.get('batches'))} batches written"),
+            *_spooler(spooler),
         ]
     )  # fmt: skip
     wrong = [notice(f"The {name.capitalize()} does not answer: {why}", "error") for name, why in facts.silent.items()]
@@ -131,6 +132,19 @@ def _ray(facts: ClusterFacts, desk: Desk) -> str:
     columns = ["Node", "State", "CPU", "GPU", "Memory", "Object store", "Runs", "Actors"]
     nodes = table(columns, rows, label="Nodes", numbers=[7])
     return head + "".join(wrong) + shown + f'<h2 style="margin-top: 22px">Nodes</h2>{nodes}'
+
+
+def _spooler(told: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """How far the log is behind what happens."""
+    if not told:
+        return [("Spooler", "–", "does not answer")]
+    behind = told["lag_s"] >= _BEHIND_S
+    state = "in trouble" if told["trouble"] else f"{duration(told['lag_s'])} behind" if behind else "keeps up"
+    return [
+        ("Spooler", state, f"{count(told['waiting'])} batches, {size(told['waiting_bytes'])} waiting"),
+        ("Emit to disk", duration(told["delay_s"]), "the last events" if told["delay_s"] is not None else "none yet"),
+        ("Written", size(told["bytes"]), f"{count(told['batches'])} batches, {count(told['hot_segments'])} hot files"),
+    ]
 
 
 def _node(node: Node, desk: Desk) -> list[str]:
@@ -154,11 +168,16 @@ def _part(used: float, whole: float, told: Any) -> str:
     return f'{esc(told(used))} of {esc(told(whole))}<div class="bar"><i style="width:{width:.1f}%"></i></div>'
 
 
-def _log(found: LogFacts) -> str:
+def _log(found: LogFacts, desk: Desk) -> str:
+    weight = found.weight
+    most = ", ".join(f"{esc(part)} {size(n)}" for part, n in sorted(weight.parts.items(), key=lambda one: -one[1])[:4])
+    keeping = link(desk.state.link("control", tab="log"), "Retention")
+    days = f"{count(found.days)} day{'s' if found.days != 1 else ''}, since {found.since}; " if found.days else ""
     facts = [
         ("Directory", f'<span class="mono">{esc(found.path)}</span>'),
+        ("On disk", f"{size(weight.nbytes)} in {count(weight.files)} files ({most}), counted {when(weight.at)}"),
         ("Not sealed yet", f"{size(found.hot_bytes)} in {count(found.hot_segments)} segments"),
-        ("Since", esc(found.since or "nothing is sealed yet")),
+        ("Kept", f"{days}nothing leaves by itself, an admin takes days out: {keeping}"),
         ("Set aside", f"{count(found.damaged)} damaged files" if found.damaged else "nothing is damaged"),
     ]
     shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
@@ -168,9 +187,5 @@ def _log(found: LogFacts) -> str:
         for one in found.owners
     ]  # fmt: skip
     columns = ["Owner", "State", "Host", "Cluster", "Process", "Hot segments"]
-    who = (
-        table(columns, rows, label="Who writes the log", numbers=[4, 5])
-        if rows
-        else '<p class="muted">Nobody writes it now.</p>'
-    )
+    who = table(columns, rows, label="Who writes the log", numbers=[4, 5]) if rows else _NOBODY
     return f'<h2>Log</h2><dl class="key">{shown}</dl><h3 style="margin-top: 16px">Who writes it</h3>{who}'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import panel as pn
@@ -20,6 +22,9 @@ _EXAMPLE = """name: reviews
 import_path: my_package.reviews:deployment
 route_prefix: /reviews
 """
+_SETTLED = ("RUNNING", "DEPLOY_FAILED", "UNHEALTHY")
+# A replica may have to make an environment first; whoever wants to know later looks again.
+_SETTLED_S = 120.0
 _DEPLOY = (
     '<h2>Deploy</h2><p class="muted">YAML, as <code>kodosumi-lab deploy</code> takes it. Services of an earlier '
     "configuration that are not in this one are removed, as Ray Serve does.</p>"
@@ -65,14 +70,18 @@ class Services:
 
     async def show(self) -> None:
         """As Ray Serve says now."""
+        await self._shown()
+
+    async def _shown(self) -> bool:
+        """Show what there is; whether nothing is on its way."""
         if self._desk.pulse.away is not None:
             self._nothing(self._desk.pulse.away)
-            return
+            return True
         try:
             found = await self._admin.services()
         except Problem as problem:
             self._nothing(problem.detail)
-            return
+            return True
         names = sorted(found)
         if self._which.options != names:
             self._which.param.update(options=names, value=names[0] if names else None)
@@ -81,13 +90,14 @@ class Services:
             self._table.object = empty(
                 "Nothing is deployed", "Services that are carried by a gateway are under Sources."
             )
-            return
+            return True
         rows = [
             [f"<b>{esc(name)}</b>", status(one["status"]),
              ", ".join(f"{esc(part)} {esc(state)}" for part, state in one["deployments"].items()), esc(one["message"])]
             for name, one in sorted(found.items())
         ]  # fmt: skip
         self._table.object = table(["Service", "State", "Deployments", "Message"], rows, label="Services")
+        return all(one["status"] in _SETTLED for one in found.values())
 
     def _nothing(self, reason: str) -> None:
         self._table.object = notice(f"Services live on the Ray cluster, and {reason}", "warning")
@@ -100,8 +110,14 @@ class Services:
     async def _begin(self, _: Any) -> None:
         async with self._desk.asking(self._deploy):
             names = await self._admin.deploy(self._text.value_input or self._text.value)
-            self._desk.tell(f"{', '.join(names)}: being deployed; look again in a moment")
-            await self.show()
+            self._desk.tell(f"{', '.join(names)}: being deployed")
+            await self._until_settled()
+
+    async def _until_settled(self) -> None:
+        """Ray Serve tells nobody when a service is there: it is asked until none is on its way."""
+        end = time.monotonic() + _SETTLED_S
+        while not await self._shown() and time.monotonic() < end:
+            await asyncio.sleep(1)
 
     async def _end(self) -> None:
         async with self._desk.asking(self._stop):
