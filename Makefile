@@ -24,10 +24,10 @@ help:  ## what there is
 
 env: .venv/.ready  ## the environment, from the lock file
 
-lab: env  ## background Ray, and JupyterLab on the first example; prints the URLs
+lab: env  ## background Ray, and JupyterLab on the first example; prints the URLs; Ctrl-C ends both
 	@$(RUN)/kodosumi-lab lab examples/01_hello.ipynb
 
-down:  ## end the background Ray of `make lab`
+down:  ## end the background Ray, and runs that `make lab` left on it
 	@$(RUN)/kodosumi-lab down
 
 # In two processes, one of which has the tests that need Ray: either half waits more than it computes.
