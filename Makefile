@@ -90,8 +90,8 @@ dist: $(filter .venv-tools/bin/uv,$(UV))  ## the source distribution and the whe
 	$(UV) build --quiet
 	$(UV) tool run --quiet twine check --strict dist/*.tar.gz dist/*.whl
 
-release-check: dist  ## install, upgrade and uninstall what `make dist` has built, in fresh environments
-	$(PYTHON) packaging/release.py
+release-check: dist env chromium  ## install, use, upgrade and uninstall what `make dist` has built, in fresh environments
+	$(RUN)/python packaging/release.py
 
 clean:  ## remove what the commands above have made
 	rm -rf dist .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

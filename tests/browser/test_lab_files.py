@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,20 +13,18 @@ import pytest
 from conftest import eventually
 
 import kodosumi_lab as kl
-from browser.lab import Jupyter, Lab, serve_jupyter
+from browser.lab import AT_BOTH, Jupyter, Lab, Servers, one_each, serve_jupyter
 from browser.showcase import Showcase
 
 #: What the browser says of a refusal that a test provokes.
 REFUSED = "status of 422"
 
 
-@pytest.fixture(scope="module")
-def jupyter(showcase: Showcase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+@contextlib.contextmanager
+def furnished(showcase: Showcase, folder: Path, base_url: str) -> Iterator[Jupyter]:
     """JupyterLab with the package's own gateway, and files of each kind in its folder."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    with serve_jupyter(
-        folder, base_url="/user/ada/", gateway_port=None, KODOSUMI_LAB_LOG_DIR=str(showcase.root)
-    ) as held:
+    log = str(showcase.root)
+    with serve_jupyter(folder, base_url=base_url, gateway_port=None, KODOSUMI_LAB_LOG_DIR=log) as held:
         kl.run(showcase.rich, log_dir=showcase.root).export(held.folder / "rich.kodosumi-run.json")
         (held.folder / "torn.kodosumi-run.json").write_text('{"format": "kodosumi-run", "ver')
         everything = kl.events(log_dir=showcase.root).sort("run_id", "seq").collect()
@@ -35,6 +35,12 @@ def jupyter(showcase: Showcase, tmp_path_factory: pytest.TempPathFactory) -> Ite
         pl.DataFrame({"city": ["Bonn"], "people": [1]}).write_parquet(held.folder / "towns.parquet")
         (held.folder / "noise.parquet").write_bytes(b"no Parquet at all")
         yield held
+
+
+@pytest.fixture(scope="module")
+def servers(showcase: Showcase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with one_each(lambda base_url: furnished(showcase, tmp_path_factory.mktemp("jupyter"), base_url)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -51,6 +57,7 @@ def double_click(lab: Lab, name: str) -> Any:
     return lab.page.locator(f"[id='{lab.page.evaluate('globalThis.jupyterapp.shell.currentWidget.id')}']")
 
 
+@AT_BOTH
 def test_an_exported_run_is_shown_by_a_double_click_and_comes_back(lab: Lab, showcase: Showcase) -> None:
     shown = double_click(lab, "rich.kodosumi-run.json")
     shown.get_by_role("heading", name="What is a heap?").wait_for()
@@ -81,6 +88,7 @@ def test_an_exported_run_needs_neither_gateway_nor_kernel(
         assert lab.page.evaluate("[...globalThis.jupyterapp.serviceManager.kernels.running()].length") == 0
 
 
+@AT_BOTH
 def test_a_parquet_of_many_runs_lists_them_and_opens_one(lab: Lab, showcase: Showcase) -> None:
     shown = double_click(lab, "all.parquet")
     table = shown.get_by_role("table", name="Runs")
