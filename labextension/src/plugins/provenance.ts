@@ -5,6 +5,7 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { ServerConnection } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { listIcon, notebookIcon } from '@jupyterlab/ui-components';
 import { originOf, serverPath } from '../sources/origin.ts';
@@ -34,10 +35,16 @@ export const provenance: JupyterFrontEndPlugin<void> = {
         return;
       }
       const path = serverPath(origin.path, PageConfig.getOption('serverRoot'));
-      const open = notebooks.find((panel) => panel.content.widgets.some((cell) => cell.model.id === origin.cell));
-      const panel = open ?? (path === null ? undefined : documents.openOrReveal(path, 'Notebook'));
+      const there = path !== null && (await isThere(documents, path));
+      // a notebook that was renamed has the cell under its id, if it is open
+      const panel = there ? documents.openOrReveal(path, 'Notebook') : notebooks.find((one) => one.content.widgets.some((cell) => cell.model.id === origin.cell));
       if (!(panel instanceof NotebookPanel)) {
-        host.notify(trans.__('The notebook %1 is not below the folder that JupyterLab shows.', origin.path), 'warning');
+        const why = path === null
+          ? trans.__('The notebook %1 is not below the folder that JupyterLab shows.', origin.path)
+          : there
+            ? trans.__('%1 cannot be opened as a notebook.', path)
+            : trans.__('The notebook %1 is not there any more: it was renamed, moved or deleted. Open it under its new name, and try again.', path);
+        host.notify(why, 'warning');
         return;
       }
       app.shell.activateById(panel.id);
@@ -51,7 +58,8 @@ export const provenance: JupyterFrontEndPlugin<void> = {
       isEnabled: (args) => link.live && (typeof args['runId'] === 'string' || (runUnder(app) ?? front()) !== undefined),
       execute: async (args) => {
         const runId = typeof args['runId'] === 'string' ? args['runId'] : (runUnder(app) ?? front());
-        if (runId !== undefined) await go(runId);
+        if (runId === undefined) return;
+        await go(runId).catch((error: unknown) => host.notify(error instanceof Error ? error.message : String(error), 'error'));
       },
     });
     app.commands.addCommand(Commands.runsOfCell, {
@@ -66,6 +74,17 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     for (const command of [Commands.goToCell, Commands.runsOfCell]) palette?.addItem({ command, category: CATEGORY });
   },
 };
+
+/** Whether a file is there, as far as its server tells. */
+async function isThere(documents: IDocumentManager, path: string): Promise<boolean> {
+  try {
+    await documents.services.contents.get(path, { content: false });
+    return true;
+  } catch (error) {
+    if (error instanceof ServerConnection.ResponseError && error.response.status === 404) return false;
+    throw error;
+  }
+}
 
 async function show(panel: NotebookPanel, origin: { cell: string; source_sha256: string }, tell: (text: string) => void, gone: string, changed: string): Promise<void> {
   const notebook = panel.content;
