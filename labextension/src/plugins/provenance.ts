@@ -10,7 +10,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { listIcon, notebookIcon } from '@jupyterlab/ui-components';
 import { originOf, serverPath } from '../sources/origin.ts';
 import { CATEGORY, Commands, texts } from './names.ts';
-import { runUnder } from './tabs.ts';
+import { runMeant } from './tabs.ts';
 import { IConnection, IHost, IViews } from './tokens.ts';
 
 export const provenance: JupyterFrontEndPlugin<void> = {
@@ -24,10 +24,6 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null, translator: ITranslator | null,
   ) => {
     const trans = (translator ?? nullTranslator).load('kodosumi_lab');
-    const front = (): string | undefined => {
-      const shown = views.currentWidget === app.shell.currentWidget ? views.currentWidget?.content.args['runId'] : undefined;
-      return typeof shown === 'string' ? shown : undefined;
-    };
     const go = async (runId: string): Promise<void> => {
       const origin = originOf((await link.source.run(runId, new AbortController().signal)).meta);
       if (!origin) {
@@ -55,9 +51,9 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     app.commands.addCommand(Commands.goToCell, {
       label: trans.__('Go to the Cell That Launched It'), caption: trans.__('Open the notebook at the cell that launched the run'), icon: notebookIcon,
       describedBy: texts({ runId: 'Id of the run; the one in front where it is left out' }),
-      isEnabled: (args) => link.live && (typeof args['runId'] === 'string' || (runUnder(app) ?? front()) !== undefined),
+      isEnabled: (args) => link.live && runMeant(app, views, args) !== undefined,
       execute: async (args) => {
-        const runId = typeof args['runId'] === 'string' ? args['runId'] : (runUnder(app) ?? front());
+        const runId = runMeant(app, views, args);
         if (runId === undefined) return;
         await go(runId).catch((error: unknown) => host.notify(error instanceof Error ? error.message : String(error), 'error'));
       },
