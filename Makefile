@@ -24,10 +24,10 @@ help:  ## what there is
 
 env: .venv/.ready  ## the environment, from the lock file
 
-lab: env  ## background Ray, and JupyterLab on the first example; prints the URLs
+lab: env  ## background Ray, and JupyterLab on the first example; prints the URLs; Ctrl-C ends both
 	@$(RUN)/kodosumi-lab lab examples/01_hello.ipynb
 
-down:  ## end the background Ray of `make lab`
+down:  ## end the background Ray, and runs that `make lab` left on it
 	@$(RUN)/kodosumi-lab down
 
 # In two processes, one of which has the tests that need Ray: either half waits more than it computes.
@@ -90,8 +90,8 @@ dist: $(filter .venv-tools/bin/uv,$(UV))  ## the source distribution and the whe
 	$(UV) build --quiet
 	$(UV) tool run --quiet twine check --strict dist/*.tar.gz dist/*.whl
 
-release-check: dist  ## install, upgrade and uninstall what `make dist` has built, in fresh environments
-	$(PYTHON) packaging/release.py
+release-check: dist env chromium  ## install, use, upgrade and uninstall what `make dist` has built, in fresh environments
+	$(RUN)/python packaging/release.py
 
 clean:  ## remove what the commands above have made
 	rm -rf dist .venv .venv-integrations .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

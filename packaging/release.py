@@ -1,7 +1,8 @@
 """Rehearse a release: `make release-check` runs this on what `make dist` has built.
 
-In fresh environments, with the versions of uv.lock: the wheel is installed, looked at, uninstalled without a trace,
-and installed over an older version; the source distribution is installed and looked at.
+In fresh environments, with the versions of uv.lock: the wheel is installed, looked at, used in JupyterLab as its tests
+in a browser do, uninstalled without a trace, and installed over an older version; the source distribution is
+installed and looked at. Runs with the Python of the environment that has the tests' packages.
 """
 
 from __future__ import annotations
@@ -114,6 +115,19 @@ def older(uv: str, folder: Path, version: str) -> Path:
     return next(folder.glob("*.whl"))
 
 
+#: Tests in JupyterLab that are about what is installed; not the command `lab`, and not the tests that install.
+STORIES = ("fixtures", "extension", "notebooks", "toasts", "files", "servers", "dragging", "on_ray")
+
+
+def stories(place: Environment) -> str:
+    """Use the environment's JupyterLab as a person would; what pytest says at the end."""
+    modules = [ROOT / "tests" / "browser" / f"test_lab_{name}.py" for name in STORIES]
+    variables = {**os.environ, "KODOSUMI_TEST_JUPYTER_PYTHON": str(place.prefix / "bin" / "python")}
+    told = run(sys.executable, "-m", "pytest", "-q", *modules, cwd=ROOT, env=variables).strip().splitlines()[-1]
+    expect("passed" in told and "skipped" not in told, f"all of them ran: {told}")
+    return told
+
+
 def main(archives: Sequence[str]) -> None:
     """Rehearse with a wheel and a source distribution; without names, those in ``dist/``."""
     uv = shutil.which("uv") or str(ROOT / ".venv-tools" / "bin" / "uv")
@@ -131,6 +145,8 @@ def main(archives: Sequence[str]) -> None:
         fresh = place.installed()
         with step("extensions enabled, doctor finds nothing"):
             place.check(version)
+        with step("the stories of JupyterLab hold"):
+            print(f"          {stories(place)}")
         with step("uninstalled without a trace"):
             # by pip: uv leaves the byte code of _kodosumi_lab_alias.py, which nobody would ever load
             place.call("python", "-m", "pip", "uninstall", "--yes", "--quiet", "kodosumi-lab")

@@ -275,6 +275,8 @@ def test_export_writes_one_file_and_says_where(plain: Cli, tmp_path: Path) -> No
         "path": str(path),
         "nbytes": path.stat().st_size,
     }
+    assert '"files": [' in path.read_text()
+    assert '"files": [' not in Path(plain(*words, str(path), "--no-files").out.strip()).read_text()
     assert "name it *.kodosumi-run.json" in plain(*words, "mine.json", code=Exit.USAGE).err
     assert "cannot be written" in plain(*words, "no/a.kodosumi-run.json", code=Exit.FAILED).err
 

@@ -1,4 +1,4 @@
-"""Routes that views draw from: a long run at a glance, a stretch of its events, its clock.
+"""Routes that views draw from: a long run at a glance, a stretch of its events, its clock; and all of it as a file.
 
 All are as of a ``seq``, which the answer names: ``/frames`` goes on behind it.
 """
@@ -9,16 +9,19 @@ from typing import Annotated, Any
 
 import polars as pl
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from kodosumi_lab.api import rendering
 from kodosumi_lab.api.gateway import Gateway, GatewayOf
 from kodosumi_lab.api.guard import CurrentUser
 from kodosumi_lab.api.identity import User
+from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.api.reading import Kind
 from kodosumi_lab.api.thinning import thinned
 from kodosumi_lab.api.windows import Filter
 from kodosumi_lab.events import arrow_schema
+from kodosumi_lab.runtime import exporting
 
 __all__ = ["router"]
 
@@ -38,6 +41,9 @@ _ARROW: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+
+
+_EXPORT: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
 class Clock(BaseModel):
@@ -82,6 +88,20 @@ def clock(run_id: str, gateway: GatewayOf, user: CurrentUser) -> Clock:
     ticks = frame.sort("seq").with_columns(pl.col("ts").cum_max())
     points = (ticks if len(ticks) <= _POINTS else ticks[_spread(ticks["ts"])]).unique("seq").sort("seq")
     return Clock(seq=points["seq"].to_list(), ts=(points["ts"].dt.timestamp("us") / 1000).to_list())
+
+
+@router.get("/runs/{run_id}/export", tags=["views"], response_class=StreamingResponse, responses=_EXPORT)
+def export(
+    run_id: str, gateway: GatewayOf, user: CurrentUser, files: Annotated[bool, Query(description="small ones")] = True
+) -> Response:
+    """The run as one file, `*.kodosumi-run.json`, that JupyterLab shows without the log."""
+    row = gateway.row(run_id, user)
+    if why := exporting.why_too_large(row):
+        raise Refused(413, "run-too-large", why)
+    named = f'attachment; filename="{exporting.name_of(row).encode("ascii", "replace").decode().replace("?", "-")}"'
+    text = exporting.pieces(gateway.run_of(row), row, files=files)
+    said = {"content-disposition": named, "cache-control": "no-store"}
+    return StreamingResponse(text, media_type="application/json", headers=said)
 
 
 def _spread(ts: pl.Series) -> pl.Series:

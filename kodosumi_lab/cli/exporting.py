@@ -20,6 +20,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File, named *.kodosumi-run.json, or a folder for it.")
     ] = None,
+    files: Annotated[bool, typer.Option("--files/--no-files", help="With files of the run, if they are small.")] = True,
     log_dir: LogDir = None,
     as_json: Json = False,
 ) -> None:
@@ -29,7 +30,7 @@ def export(
     """
     run = find_run(run_id, log_dir)
     try:
-        path = run.export(output)
+        path = run.export(output, files=files)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if as_json:

@@ -1,4 +1,7 @@
-"""``lab``: JupyterLab over a background cluster, with one line for each thing that a person needs to know."""
+"""``lab``: JupyterLab over a background cluster, with one line for each thing that a person needs to know.
+
+What it starts it ends, in the opposite order: JupyterLab with its kernels, then Ray, unless runs are still open on it.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,7 @@ def lab(
     browser: Annotated[
         bool | None, typer.Option("--browser/--no-browser", help="Open a browser; by default where there is a screen.")
     ] = None,
+    keep_ray: Annotated[bool, typer.Option("--keep-ray", help="Leave Ray running afterwards.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what JupyterLab writes, not only keep it.")] = False,
     log_dir: LogDir = None,
     as_json: Json = False,
@@ -44,36 +48,37 @@ def lab(
 
     JupyterLab serves this directory. The gateway and the dashboard start with the first look at them.
 
-    The cluster goes on afterwards, and so do its runs; `kodosumi-lab down` ends them.
+    Ray ends with it, unless it was running before, or runs are still open, or with --keep-ray:
+    `kodosumi-lab down` ends it then.
 
     Example: kodosumi-lab lab examples/01_hello.ipynb
     """
-    from kodosumi_lab import settings
-    from kodosumi_lab.runtime import background
-
     where = _below_here(notebook) if notebook is not None else ""
-    with err().status("starting Ray …"):
-        found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
-    with err().status("starting JupyterLab …"), _jupyter(port, verbose=verbose) as (process, url, token):
+    _listen()
+    with (
+        _ray(log_dir, keep=keep_ray) as found,
+        err().status("starting JupyterLab …"),
+        _jupyter(port, verbose=verbose) as (process, url, token),
+    ):
         address = f"{url}lab{f'/tree/{quote(where)}' if where else ''}?token={token}"
-        board = f"{url}kodosumi/dashboard/?token={token}"
-        if as_json:
-            emit({"url": address, "dashboard": board, **{key: found[key] for key in ("started", "address", "log_dir")}})
-        else:
-            was = "" if found["started"] else " (was running already)"
-            pairs = [
-                ("JupyterLab", address),
-                ("dashboard", board),
-                ("Ray", found["address"] + was),
-                ("log", found["log_dir"]),
-            ]
-            out().print(facts([(f"  {name}", value) for name, value in pairs]), soft_wrap=True)
-            say("interrupt ends JupyterLab; runs go on, and `kodosumi-lab down` ends them", style="dim")
-        if browser if browser is not None else _has_screen():
-            import webbrowser
+        with contextlib.suppress(KeyboardInterrupt):  # from the moment on that it is told of
+            _tell(address, f"{url}kodosumi/dashboard/?token={token}", found, keep=keep_ray, as_json=as_json)
+            if browser if browser is not None else _has_screen():
+                import webbrowser
 
-            webbrowser.open(address)
-        _stay(process)
+                webbrowser.open(address)
+            if process.wait():
+                raise _ended(f"JupyterLab ended with code {process.returncode}")
+
+
+def _tell(address: str, board: str, found: dict[str, Any], *, keep: bool, as_json: bool) -> None:
+    if as_json:
+        emit({"url": address, "dashboard": board, **{key: found[key] for key in ("started", "address", "log_dir")}})
+        return
+    was = "" if found["started"] else " (was running already)"
+    pairs = [("JupyterLab", address), ("dashboard", board), ("Ray", found["address"] + was), ("log", found["log_dir"])]
+    out().print(facts([(f"  {name}", value) for name, value in pairs]), soft_wrap=True)
+    say(f"interrupt ends JupyterLab{_and_ray(started=found['started'], keep=keep)}", style="dim")
 
 
 def _below_here(notebook: Path) -> str:
@@ -84,6 +89,71 @@ def _below_here(notebook: Path) -> str:
     if not there.is_relative_to(here):
         raise UsageError(f"{notebook} is not below {here}, which JupyterLab serves; start it from there")
     return there.relative_to(here).as_posix()
+
+
+def _listen() -> None:
+    """SIGTERM, and a terminal that is closed, are interrupts, so that everything ends in order."""
+
+    def hung_up(*_: Any) -> None:
+        nowhere = os.open(os.devnull, os.O_RDWR)  # what is said from now on would be an error
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, hung_up)
+
+
+@contextlib.contextmanager
+def _ray(log_dir: Path | None, *, keep: bool) -> Iterator[dict[str, Any]]:
+    """The background cluster; one that is started here ends at the end, if nothing needs it."""
+    from kodosumi_lab import settings
+    from kodosumi_lab.runtime import background
+
+    with err().status("starting Ray …"):
+        found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
+    try:
+        yield found
+    finally:
+        if found["started"] and not keep:
+            _leave(found)
+
+
+def _leave(found: dict[str, Any]) -> None:
+    """End Ray, or say why not."""
+    from kodosumi_lab.runtime import background
+
+    runs = background.open_runs(found)
+    if runs:
+        what = "run is" if runs == 1 else "runs are"
+        say(
+            f"Ray stays, since {runs} {what} not over; `kodosumi-lab down` ends {'it' if runs == 1 else 'them'} and Ray"
+        )
+        return
+    with err().status("ending Ray …"), _undisturbed():
+        background.down()
+    say("JupyterLab and Ray have ended", style="dim")
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second interrupt, from somebody who thinks that the first was not heard, would leave half of it running."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _and_ray(*, started: bool, keep: bool) -> str:
+    if not started:
+        return "; Ray was there before and stays, `kodosumi-lab down` ends it"
+    if keep:
+        return "; Ray and its runs go on, `kodosumi-lab down` ends them"
+    return " and Ray; while runs are not over, Ray stays"
 
 
 @contextlib.contextmanager
@@ -104,12 +174,13 @@ def _jupyter(port: int, *, verbose: bool) -> Iterator[tuple[subprocess.Popen[byt
     try:
         yield process, _address(process), token
     finally:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        with _undisturbed():
+            process.terminate()
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _kept() -> Path:
@@ -141,14 +212,6 @@ def _has_screen() -> bool:
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _stay(process: subprocess.Popen[bytes]) -> None:
-    """Until JupyterLab ends, or this process is asked to."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        if process.wait():
-            raise _ended(f"JupyterLab ended with code {process.returncode}")
 
 
 def _ended(what: str) -> typer.Exit:

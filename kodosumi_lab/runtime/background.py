@@ -1,4 +1,4 @@
-"""The background cluster: Ray that outlives notebooks, started by ``up`` and ended by ``down``.
+"""The background cluster: Ray that outlives notebooks, started by ``up`` or ``lab`` and ended by ``down``.
 
 ``up`` starts this module as a process of its own, in its own session; it starts Ray, makes
 the log's actors, writes where it is to ``cluster.json`` and waits for SIGTERM. All of
@@ -24,7 +24,7 @@ import psutil
 
 from kodosumi_lab.errors import ClusterError
 
-__all__ = ["down", "find", "state_file", "up"]
+__all__ = ["down", "find", "open_runs", "state_file", "up"]
 
 
 def state_file() -> Path:
@@ -79,19 +79,34 @@ def up(*, log_dir: Path, num_cpus: int | None = None, timeout_s: float = 180.0) 
             env=environment,
         )
     end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        found = find()
-        if found is not None:
-            # a gateway that started it goes on for long: the process is not to stay behind when it ends
-            threading.Thread(target=process.wait, daemon=True).start()
-            return {**found, "started": True}
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
+    try:
+        while time.monotonic() < end:
+            found = find()
+            if found is not None:
+                # a gateway that started it goes on for long: the process is not to stay behind when it ends
+                threading.Thread(target=process.wait, daemon=True).start()
+                return {**found, "started": True}
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    except KeyboardInterrupt:  # what nobody waits for any more is not to come up
+        process.terminate()
+        raise
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     tail = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
     raise ClusterError(f"the background cluster did not come up within {timeout_s:g} s; it wrote:\n{tail}\n({output})")
+
+
+def open_runs(found: dict[str, Any]) -> int:
+    """How many runs of the cluster's log are not over: going on, waiting for a person, or for their turn."""
+    import polars as pl
+
+    from kodosumi_lab.events import TERMINAL
+    from kodosumi_lab.runtime.query import EventLog
+
+    runs = EventLog(found["log_dir"]).runs().filter(~pl.col("status").is_in(sorted(TERMINAL)))
+    return int(runs.select(pl.len()).collect().item())
 
 
 def down(*, timeout_s: float = 60.0) -> bool:

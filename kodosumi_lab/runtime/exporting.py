@@ -2,15 +2,18 @@
 
 ::
 
-    {"format": "kodosumi-run", "version": 1, "exported": "…", "run": {…}, "events": [{…}, …]}
+    {"format": "kodosumi-run", "version": 1, "exported": "…", "run": {…}, "events": [{…}, …], "files": [{…}, …]}
 
 ``run`` is what ``GET /api/v1/runs/{id}`` answers. Each event has ``seq``, ``ts`` (milliseconds since 1970), ``kind``,
-``agent``, ``attempt`` and ``payload``, a JSON value; payloads that the log keeps beside it are in their places. Files
-of the run are not in it.
+``agent``, ``attempt`` and ``payload``, a JSON value; payloads that the log keeps beside it are in their places. Each of
+the run's files has ``path``, ``size``, ``last_modified``, and ``base64`` or, as text, why it was ``left_out``: it is
+larger than 4 MiB, or those before it in the order of paths have filled 16 MiB. Without ``files`` nothing is said of
+them: they were not wanted, or are on another machine.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 import os
@@ -18,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kodosumi_lab.errors import LogError
+from kodosumi_lab.errors import ClusterError, LogError
 from kodosumi_lab.events import dumps, is_reference
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from kodosumi_lab.runtime.run import Run
 
-__all__ = ["FORMAT", "SUFFIX", "VERSION", "export"]
+__all__ = ["FORMAT", "SUFFIX", "VERSION", "export", "name_of", "pieces", "why_too_large"]
 
 FORMAT, VERSION = "kodosumi-run", 1
 #: By which JupyterLab knows such a file.
@@ -36,9 +39,12 @@ SUFFIX = ".kodosumi-run.json"
 _MOST_EVENTS = 200_000
 _MOST_BYTES = 128 * 2**20
 _PAGE = 20_000
+# Reports and tables, not data sets.
+_FILE_BYTES = 4 * 2**20
+_FILES_BYTES = 16 * 2**20
 
 
-def export(run: Run, path: str | Path | None = None) -> Path:
+def export(run: Run, path: str | Path | None = None, *, files: bool = True) -> Path:
     """Write a run to a file, whole or not at all.
 
     Parameters
@@ -47,6 +53,8 @@ def export(run: Run, path: str | Path | None = None) -> Path:
         The run; one that is open is written as far as it has come.
     path
         A file named ``*.kodosumi-run.json``, or a folder for one named after flow and run; the current one by default.
+    files
+        With the run's small files, see above.
 
     Returns
     -------
@@ -62,16 +70,12 @@ def export(run: Run, path: str | Path | None = None) -> Path:
     """
     row = run._row()
     target = _target(Path(path or "."), row)
-    if row["events"] > _MOST_EVENTS or row["nbytes"] > _MOST_BYTES:
-        raise LogError(
-            f"run {run.id} has {row['events']:,} events of {row['nbytes']:,} bytes; an export holds up to "
-            f"{_MOST_EVENTS:,} of {_MOST_BYTES:,}. JupyterLab opens a Parquet file of any run: "
-            f"kodosumi-lab events {run.id} --format parquet --output FILE.parquet"
-        )
+    if why := why_too_large(row):
+        raise LogError(why)
     unfinished = target.with_name(target.name + ".tmp")
     try:
         with unfinished.open("w", encoding="utf-8") as file:
-            file.writelines(_text(run, row))
+            file.writelines(pieces(run, row, files=files))
         os.replace(unfinished, target)
     except OSError as error:
         raise LogError(f"the export cannot be written: {error.strerror or error}: {target}") from error
@@ -80,16 +84,33 @@ def export(run: Run, path: str | Path | None = None) -> Path:
     return target
 
 
+def why_too_large(row: dict[str, Any]) -> str:
+    """Why the run of an index row cannot be exported, and what to do; empty if it can."""
+    if row["events"] <= _MOST_EVENTS and row["nbytes"] <= _MOST_BYTES:
+        return ""
+    return (
+        f"run {row['run_id']} has {row['events']:,} events of {row['nbytes']:,} bytes; an export holds up to "
+        f"{_MOST_EVENTS:,} of {_MOST_BYTES:,}. JupyterLab opens a Parquet file of any run: "
+        f"kodosumi-lab events {row['run_id']} --format parquet --output FILE.parquet"
+    )
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """The name of an export, of a run's index row."""
+    flow = "".join(c if c.isalnum() else "-" for c in row["flow"].rpartition(":")[2])
+    return f"{flow or 'run'}-{row['run_id'][-8:]}{SUFFIX}"
+
+
 def _target(path: Path, row: dict[str, Any]) -> Path:
     if path.is_dir():
-        flow = "".join(c if c.isalnum() else "-" for c in row["flow"].rpartition(":")[2])
-        return path / f"{flow or 'run'}-{row['run_id'][-8:]}{SUFFIX}"
+        return path / name_of(row)
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"{path.name!r} is no name of an export; JupyterLab knows one by its end: name it *{SUFFIX}")
     return path
 
 
-def _text(run: Run, row: dict[str, Any]) -> Iterator[str]:
+def pieces(run: Run, row: dict[str, Any], *, files: bool = True) -> Iterator[str]:
+    """The text of an export, a line at a time, as of an index row of the run."""
     head = {
         "format": FORMAT, "version": VERSION, "exported": datetime.datetime.now(datetime.UTC).isoformat(),
         "run": _about(run, row),
@@ -101,7 +122,35 @@ def _text(run: Run, row: dict[str, Any]) -> Iterator[str]:
         for event in _page(run, first, min(row["last_seq"], first + _PAGE - 1)).iter_rows(named=True):
             yield between + _line(run, event)
             between = ",\n"
-    yield "\n]}\n"
+    yield "\n]"
+    if files:
+        yield from _files(run)
+    yield "}\n"
+
+
+def _files(run: Run) -> Iterator[str]:
+    """The run's files; nothing where they are out of reach."""
+    try:
+        found = run.files.ls()
+    except (ClusterError, FileNotFoundError):
+        return
+    room, between = _FILES_BYTES, ',\n"files": [\n'
+    for info in found:
+        told: dict[str, Any] = dict(info)
+        if info["size"] > _FILE_BYTES:
+            told["left_out"] = f"larger than {_FILE_BYTES // 2**20} MiB"
+        elif info["size"] > room:
+            told["left_out"] = f"an export has {_FILES_BYTES // 2**20} MiB of files"
+        else:
+            try:
+                data = run.files.read_bytes(info["path"])
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            told["base64"] = base64.b64encode(data).decode()
+            room -= len(data)
+        yield between + dumps(told)
+        between = ",\n"
+    yield "\n]" if between == ",\n" else f"{between}]"
 
 
 def _page(run: Run, first: int, last: int) -> pl.DataFrame:

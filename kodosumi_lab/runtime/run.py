@@ -366,13 +366,15 @@ class Run:
         held = self._cluster()
         return bool(ray.get(held.dispatcher.cancel.remote(self.id, by or getpass.getuser(), grace_s=grace_s)))
 
-    def export(self, path: str | Path | None = None) -> Path:
+    def export(self, path: str | Path | None = None, *, files: bool = True) -> Path:
         """Write it, as far as it has come, to one file that JupyterLab shows without the log.
 
         Parameters
         ----------
         path
             A file named ``*.kodosumi-run.json``, or a folder for one; the current folder by default.
+        files
+            With files of the run up to 4 MiB each and 16 MiB in all; of others the export says why they are not in it.
 
         Returns
         -------
@@ -393,7 +395,7 @@ class Run:
         """
         from kodosumi_lab.runtime import exporting
 
-        return exporting.export(self, path)
+        return exporting.export(self, path, files=files)
 
     def delete(self, *, by: str | None = None) -> None:
         """Take an ended run out of the log: readers leave it out from now on, compaction drops its events.

@@ -2,6 +2,7 @@
 
 import { commands } from './plugins/commands.ts';
 import { connection, feed } from './plugins/connection.ts';
+import { exporting } from './plugins/exporting.ts';
 import { files } from './plugins/files.ts';
 import { host } from './plugins/host.ts';
 import { notifications } from './plugins/notifications.ts';
@@ -15,4 +16,4 @@ import { watched } from './plugins/watched.ts';
 
 export * from './plugins/tokens.ts';
 
-export default [settings, connection, feed, host, watched, tabs, commands, sidebar, status, notifications, renderer, provenance, files];
+export default [settings, connection, feed, host, watched, tabs, commands, sidebar, status, notifications, renderer, provenance, exporting, files];

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ from apikit import Api, Recorded
 from logkit import T0, Emitter, lines, row
 
 from kodosumi_lab.events import KIND_ID, arrow_schema, dumps
+from kodosumi_lab.runtime import exporting
 from kodosumi_lab.runtime.layout import log_id
+from kodosumi_lab.runtime.run import Run
 
 
 def frame_of(answer: httpx.Response) -> pl.DataFrame:
@@ -290,3 +293,28 @@ def test_bokehs_files_come_from_here_and_are_kept(api: Api) -> None:
     for name in ("bokeh.js", "../server/views/ws.py", "lib", "x.min.js"):
         assert api.get(f"/assets/{name}").status_code == 404
     assert api.get("/assets/bokeh.min.js", as_=None).status_code == 401
+
+
+# -- a file -----------------------------------------------------------------------------
+
+
+def test_a_run_is_exported_as_it_is_on_the_machine_of_its_log(
+    api: Api, recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(recorded.finished, log_dir=recorded.root)
+    (tmp_path / "words.txt").write_text("forty")
+    run.files.upload(tmp_path / "words.txt")
+    answer = api.get(f"/runs/{run.id}/export", as_="ada")
+    name = f"primes-{run.id[-8:]}.kodosumi-run.json"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+    written = run.export(tmp_path)
+    assert written.name == name
+    expected = json.loads(written.read_text())
+    assert {**answer.json(), "exported": None} == {**expected, "exported": None}
+    assert [file["path"] for file in answer.json()["files"]] == ["in/words.txt"]
+    assert "files" not in api.get(f"/runs/{run.id}/export", as_="ada", params={"files": False}).json()
+    assert api.get(f"/runs/{run.id}/export", as_="bob").status_code == 404
+    monkeypatch.setattr(exporting, "_MOST_EVENTS", 7)
+    refused = api.get(f"/runs/{run.id}/export", as_="ada")
+    assert (refused.status_code, refused.json()["type"].rpartition(":")[2]) == (413, "run-too-large")
+    assert "--format parquet" in refused.json()["detail"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from browser.lab import gateway, jupyter, open_lab  # noqa: F401 - fixtures of tests in JupyterLab
+from browser.lab import gateway, jupyter, open_lab, servers  # noqa: F401 - fixtures of tests in JupyterLab
 from browser.pages import Pages, serve_pages
 from browser.showcase import Showcase
 

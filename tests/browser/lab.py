@@ -13,6 +13,7 @@ tells nothing about whether a key will be heard.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -37,6 +38,10 @@ from kodosumi_lab.api.app import create_app
 from kodosumi_lab.settings import load
 
 EXTENSION = ROOT / "kodosumi_lab" / "labextension"
+
+#: Python of another environment, whose JupyterLab and whatever is installed beside it the tests are to be about: the
+#: wheel's, in `make release-check`. Gateways that tests start by themselves are of this one.
+INSTALLED = os.environ.get("KODOSUMI_TEST_JUPYTER_PYTHON")
 
 # What JupyterLab itself says on its console: requests that it cancels or repeats by design, and its source maps.
 _OF_JUPYTER = ("favicon", "net::ERR_ABORTED", "DevTools", "source map", "Canceled future for")
@@ -137,6 +142,7 @@ def serve_jupyter(
     base_url: str = "/",
     gateway_port: int | None = None,
     extension: Path | None = EXTENSION,
+    python: str | Path | None = INSTALLED,
     **env: str,
 ) -> Iterator[Jupyter]:
     """Run JupyterLab with nothing of the person who runs the tests.
@@ -152,6 +158,9 @@ def serve_jupyter(
         the first request; 0 leaves the server without one.
     extension
         Built extension to install for this server alone; None installs none.
+    python
+        Python of the environment whose JupyterLab it is, with nothing from here: its own extension and entry point.
+        None takes this environment, and the extension as it is built here.
     **env
         More environment, for its kernels too.
     """
@@ -166,11 +175,13 @@ def serve_jupyter(
     page_config = own["config"] / "labconfig" / "page_config.json"
     page_config.parent.mkdir(exist_ok=True)
     page_config.write_text(json.dumps({"disabledExtensions": {"@pyviz/jupyterlab_pyviz": True}}))
-    if extension is not None:
+    if extension is not None and python is None:
         place = own["data"] / "labextensions" / "kodosumi-lab"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(extension, target_is_directory=True)
-    if gateway_port is None:  # what its entry point says, wherever the package comes from
+    if gateway_port is None and python is not None:
+        servers = ""
+    elif gateway_port is None:  # what its entry point says, wherever the package comes from
         servers = "from kodosumi_lab.jupyter import setup\nc.ServerProxy.servers = {'kodosumi': setup()}"
     else:
         entry = {"port": gateway_port, "launcher_entry": {"enabled": False}, "update_last_activity": False}
@@ -178,18 +189,20 @@ def serve_jupyter(
         if gateway_port == 0:
             servers = 'c.ServerApp.jpserver_extensions = {"jupyter_server_proxy": False}'
     (own["config"] / "jupyter_server_config.py").write_text(_CONFIG.format(servers=servers))
+    foreign = ("JUPYTER", "JPY_", "IPYTHON", *(("PYTHONPATH", "VIRTUAL_ENV") if python is not None else ()))
+    python = Path(python or sys.executable)
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "JPY_", "IPYTHON"))},
+        **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
         "JUPYTER_CONFIG_DIR": str(own["config"]), "JUPYTER_DATA_DIR": str(own["data"]),
         "JUPYTER_RUNTIME_DIR": str(own["runtime"]), "JUPYTERLAB_SETTINGS_DIR": str(own["settings"]),
         "JUPYTERLAB_WORKSPACES_DIR": str(own["workspaces"]), "IPYTHONDIR": str(own["ipython"]),
-        "JUPYTER_PLATFORM_DIRS": "1", "JUPYTER_PATH": str(own["data"]), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **env,
+        "JUPYTER_PLATFORM_DIRS": "1", "JUPYTER_PATH": str(own["data"]), "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", **env,
     }  # fmt: skip
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     said = folder / "jupyter.log"
     with said.open("wb") as output:
-        command = [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--ServerApp.base_url={base_url}"]
+        command = [str(python), "-m", "jupyterlab", f"--port={port}", f"--ServerApp.base_url={base_url}"]
         process = subprocess.Popen(
             command, cwd=own["work"], env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -405,12 +418,36 @@ def gateway(showcase: Showcase) -> Iterator[Gateway]:
     held.stop()
 
 
+#: Mark of a test that is run at a server's own address and below a hub's. Tests without it are at the former.
+AT_BOTH = pytest.mark.parametrize("jupyter", ["/", "/user/ada/"], ids=["root", "hub"], indirect=True)
+
+#: Starts the server of a base URL, once.
+Servers = Callable[[str], Jupyter]
+
+
+@contextlib.contextmanager
+def one_each(start: Callable[[str], contextlib.AbstractContextManager[Jupyter]]) -> Iterator[Servers]:
+    """Servers by their base URL, each started when it is first asked for; all end with the block."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda base_url: stack.enter_context(start(base_url)))
+
+
 @pytest.fixture(scope="module")
-def jupyter(showcase: Showcase, gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+def servers(showcase: Showcase, gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """JupyterLab with the module's log behind it; its kernels read the same log."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    with serve_jupyter(folder, gateway_port=gateway.port, KODOSUMI_LAB_LOG_DIR=str(showcase.root)) as held:
-        yield held
+
+    def start(base_url: str) -> contextlib.AbstractContextManager[Jupyter]:
+        folder, log = tmp_path_factory.mktemp("jupyter"), str(showcase.root)
+        return serve_jupyter(folder, base_url=base_url, gateway_port=gateway.port, KODOSUMI_LAB_LOG_DIR=log)
+
+    with one_each(start) as made:
+        yield made
+
+
+@pytest.fixture
+def jupyter(servers: Servers, request: pytest.FixtureRequest) -> Jupyter:
+    """The module's server; with :data:`AT_BOTH` that of each base URL."""
+    return servers(getattr(request, "param", "/"))
 
 
 @pytest.fixture

@@ -52,11 +52,29 @@ def checkout(tmp_path: Path) -> Path:
 @contextlib.contextmanager
 def started(command: list[Any], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A process that does not outlive the block."""
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": None if "--json" in command else subprocess.STDOUT}
+    with subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes) as process:
         try:
             yield process
         finally:
             process.terminate()
+
+
+def heard(process: subprocess.Popen[str], until: str = "") -> str:
+    """What it says up to the line with `until`, or to its end; lines are joined, as a terminal breaks them."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if until and until in line:
+            break
+    return " ".join(lines)
+
+
+def cluster(home: Path) -> psutil.Process | None:
+    """The background Ray of a person, if it runs."""
+    state = home / "state" / "cluster.json"
+    return psutil.Process(json.loads(state.read_text())["pid"]) if state.exists() else None
 
 
 def test_every_cell_of_the_first_example_runs_in_a_browser(
@@ -86,15 +104,61 @@ def test_every_cell_of_the_first_example_runs_in_a_browser(
         assert "prime_gaps" in shown[-2]
         page.screenshot(path=str(tmp_path / "lab.png"))
         page.goto("about:blank")  # it would ask for a server that has ended
+        background = cluster(tmp_path)
+        assert background is not None
+        below = [*server, *server[0].children(recursive=True), background, *background.children(recursive=True)]
         lab.send_signal(signal.SIGINT)
-        assert lab.wait(30) == 0
-    eventually(lambda: not any(one.is_running() and one.status() != "zombie" for one in server), timeout_s=30)
-    # the cluster and its runs go on until they are taken down
-    background = psutil.Process(json.loads((tmp_path / "state" / "cluster.json").read_text())["pid"])
-    below = [background, *background.children(recursive=True)]
-    down = subprocess.run([CLI, "down"], env=person, capture_output=True, text=True, timeout=120, check=True)
-    assert down.stdout == "the background cluster is down\n"
+        assert lab.wait(60) == 0
+    # all runs are over: nothing is left of what it started
     assert psutil.wait_procs(below, timeout=20)[1] == []
+    assert cluster(tmp_path) is None
+
+
+FLOW = "import kodosumi_lab as kl\n\n@kl.flow\nasync def ask_before_leaving(*, tracer: kl.Tracer):\n    return await tracer.lock('go')\n"
+
+
+def test_ray_stays_while_a_run_waits_and_where_it_was_there_before(
+    person: dict[str, str], checkout: Path, tmp_path: Path
+) -> None:
+    (checkout / "leaving.py").write_text(FLOW)
+
+    def call(*words: str) -> str:
+        done = subprocess.run(
+            [CLI, *words], cwd=checkout, env=person, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with started([CLI, "lab", "--port", "0"], checkout, person) as lab:
+        told = heard(lab, "interrupt ends")
+        assert "interrupt ends JupyterLab and Ray; while runs are not over, Ray stays" in told
+        background = cluster(tmp_path)
+        run_id = json.loads(call("run", "leaving:ask_before_leaving", "--detach", "--json"))["run_id"]
+        eventually(lambda: json.loads(call("show", run_id, "--json"))["status"] == "awaiting", timeout_s=60)
+        lab.send_signal(signal.SIGTERM)
+        rest = heard(lab)
+        assert lab.wait(60) == 0
+    assert "Ray stays, since 1 run is not over; `kodosumi-lab down` ends it and Ray" in rest
+    assert background is not None
+    assert cluster(tmp_path) == background
+    call("cancel", run_id)
+    with started([CLI, "lab", "--port", "0"], checkout, person) as lab:
+        told = heard(lab, "interrupt ends")
+        assert "(was running already)" in told
+        assert "Ray was there before and stays, `kodosumi-lab down` ends it" in told
+        lab.send_signal(signal.SIGHUP)  # as a terminal that is closed
+        assert lab.wait(60) == 0
+    assert cluster(tmp_path) == background
+    assert call("down") == "the background cluster is down\n"
+    assert cluster(tmp_path) is None
+
+
+def test_ray_can_be_kept(person: dict[str, str], checkout: Path, tmp_path: Path) -> None:
+    with started([CLI, "lab", "--port", "0", "--keep-ray"], checkout, person) as lab:
+        assert "Ray and its runs go on, `kodosumi-lab down` ends them" in heard(lab, "interrupt ends")
+        lab.send_signal(signal.SIGINT)
+        assert lab.wait(60) == 0
+    assert cluster(tmp_path) is not None
 
 
 def test_what_cannot_be_opened_starts_nothing(person: dict[str, str], checkout: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from conftest import eventually
 
 import kodosumi_lab
-from browser.lab import Gateway, Jupyter, Lab, serve_jupyter
+from browser.lab import AT_BOTH, Gateway, Jupyter, Lab, serve_jupyter
 from browser.showcase import Showcase
 from kodosumi_lab.runtime.layout import log_id
 
@@ -58,6 +58,7 @@ def test_the_versions_of_page_and_server_are_compared_when_jupyterlab_starts(
     open_lab(jupyter).page.get_by_text(told).wait_for()
 
 
+@AT_BOTH
 def test_the_sidebar_shows_flows_runs_and_questions_without_a_kernel(lab: Lab, showcase: Showcase) -> None:
     bar = sidebar(lab)
     bar.get_by_role("listitem").filter(has_text="prime_gaps").wait_for()
@@ -69,12 +70,14 @@ def test_the_sidebar_shows_flows_runs_and_questions_without_a_kernel(lab: Lab, s
     assert tab.get_attribute("title") == "Kodosumi: 2 questions wait for you"
 
 
+@AT_BOTH
 def test_the_list_of_runs_is_live_and_filters(lab: Lab, showcase: Showcase) -> None:
     bar = sidebar(lab)
     row = bar.locator(f"[data-run-id='{showcase.running}']")
     row.wait_for()
-    showcase.live.say("progress", {"value": 7, "total": 10, "label": "range seven", "name": None})
-    row.get_by_text("range seven").wait_for()
+    label = f"range seven at {lab.jupyter.url}"
+    showcase.live.say("progress", {"value": 7, "total": 10, "label": label, "name": None})
+    row.get_by_text(label).wait_for()
     bar.get_by_label("Which runs").select_option(label="Failed")
     bar.locator(f"[data-run-id='{showcase.failing}']").wait_for()
     row.wait_for(state="detached")
@@ -82,6 +85,7 @@ def test_the_list_of_runs_is_live_and_filters(lab: Lab, showcase: Showcase) -> N
     bar.get_by_text("No run fits.").wait_for()
 
 
+@AT_BOTH
 def test_a_run_opens_by_key_and_says_where_it_stands(lab: Lab, showcase: Showcase) -> None:
     bar = sidebar(lab)
     bar.locator(f"[data-run-id='{showcase.rich}']").wait_for()
@@ -95,6 +99,7 @@ def test_a_run_opens_by_key_and_says_where_it_stands(lab: Lab, showcase: Showcas
     eventually(lambda: current(lab) == f"research {showcase.rich[-8:]}")
 
 
+@AT_BOTH
 def test_a_form_checks_what_is_entered_and_stays(lab: Lab) -> None:
     bar = sidebar(lab)
     bar.get_by_role("button", name="Gaps between neighbouring primes").click()
@@ -107,6 +112,7 @@ def test_a_form_checks_what_is_entered_and_stays(lab: Lab) -> None:
     assert current(lab) == "Launch prime_gaps"
 
 
+@AT_BOTH
 def test_tabs_come_back_with_the_layout(lab: Lab, showcase: Showcase) -> None:
     sidebar(lab)
     lab.execute("kodosumi:open-run", runId=showcase.rich)
@@ -123,6 +129,7 @@ def test_tabs_come_back_with_the_layout(lab: Lab, showcase: Showcase) -> None:
     assert len(lab.page.evaluate("[...globalThis.jupyterapp.shell.widgets('main')].map((w) => w.id)")) == len(labels)
 
 
+@AT_BOTH
 def test_without_the_gateway_everything_stays_and_says_so_and_goes_on(
     lab: Lab, gateway: Gateway, showcase: Showcase
 ) -> None:
@@ -141,36 +148,17 @@ def test_without_the_gateway_everything_stays_and_says_so_and_goes_on(
     finally:
         gateway.start()
     bar.get_by_text("Not connected", exact=True).wait_for(state="hidden", timeout=20_000)
-    showcase.live.say("progress", {"value": 9, "total": 10, "label": "after the break", "name": None})
-    view.get_by_text("after the break").wait_for()
+    label = f"after the break at {lab.jupyter.url}"
+    showcase.live.say("progress", {"value": 9, "total": 10, "label": label, "name": None})
+    view.get_by_text(label).wait_for()
 
 
+@AT_BOTH
 def test_a_question_opens_in_the_sidebar(lab: Lab, showcase: Showcase) -> None:
     bar = sidebar(lab)
     bar.get_by_role("button", name="title review").click()
     bar.get_by_role("button", name="Yes").wait_for()
     assert bar.get_by_role("button", name="Yes").is_enabled()
-
-
-def test_code_is_inserted_and_dragged_into_a_notebook(lab: Lab, jupyter: Jupyter, showcase: Showcase) -> None:
-    path = jupyter.notebook("insert.ipynb", [""])
-    book = lab.open(path, kernel=False)
-    bar = sidebar(lab)
-    flow = bar.get_by_role("listitem").filter(has_text="prime_gaps")
-    flow.get_by_role("button", name="Insert code").click()
-    expected = 'import kodosumi_lab as kl\n\nrun = kl.find("prime_gaps").launch(start=0, end=100000, tasks=4)\nrun'
-    eventually(lambda: sources(lab, path) == [expected])
-    row = bar.locator(f"[data-run-id='{showcase.rich}']")
-    row.scroll_into_view_if_needed()
-    start, end = row.bounding_box(), book.view.locator(".jp-Cell").first.bounding_box()
-    mouse = lab.page.mouse
-    mouse.move(start["x"] + 60, start["y"] + 10)
-    mouse.down()
-    mouse.move(start["x"] + 90, start["y"] + 20, steps=4)
-    mouse.move(end["x"] + 200, end["y"] + end["height"] + 120, steps=12)
-    mouse.up()
-    eventually(lambda: f'run = kl.run("{showcase.rich}")' in sources(lab, path)[-1])
-    assert current(lab) == "insert.ipynb", "a drag is no click"
 
 
 def test_commands_are_described_and_know_when_they_can_be_used(lab: Lab, showcase: Showcase) -> None:
@@ -219,6 +207,7 @@ def test_shortcuts_and_cards_open_tabs_and_runs_are_compared_in_code(lab: Lab, s
     lab.page.get_by_text(f'kl.diff("{showcase.rich[-12:]}", "{showcase.failing[-12:]}")').wait_for()
 
 
+@AT_BOTH
 def test_a_saved_run_is_alive_again_without_a_kernel(lab: Lab, jupyter: Jupyter, showcase: Showcase) -> None:
     def bundle(run_id: str, log: str) -> dict[str, Any]:
         return {
@@ -252,59 +241,6 @@ def test_a_saved_run_is_a_snapshot_while_nothing_answers(
         gateway.start()
     book.output(0).get_by_role("button", name="Try again").click()
     book.output(0).get_by_role("heading", name="What is a heap?").wait_for()
-
-
-def test_a_watched_run_is_told_of_when_it_ends_and_asks(lab: Lab, showcase: Showcase) -> None:
-    from browser.showcase import Scene
-
-    one = Scene(showcase.writer, "told", ago_s=1)
-    sidebar(lab).locator(f"[data-run-id='{one.run_id}']").wait_for()
-    lab.execute("kodosumi:watch-run", runId=one.run_id)
-    one.say("lock", {"lid": "q", "name": "colour", "data": {}, "expires": None, "form": None})
-    one.say("status", {"status": "awaiting", "reason": "waiting"})
-    lab.page.get_by_text("told asks: colour").wait_for()
-    one.say("lease", {"lid": "q", "result": True, "by": "ada"})
-    one.say("error", {"type": "ValueError", "message": "no such colour", "traceback": ""})
-    one.end("error", reason="ValueError: no such colour")
-    toast = lab.page.locator(".Toastify__toast").filter(has_text="told has failed")
-    toast.wait_for()
-    toast.get_by_role("button", name="Open Run").click()
-    eventually(lambda: current(lab).startswith("told"))
-
-
-def test_a_run_leads_to_its_cell_and_a_cell_to_its_runs(lab: Lab, jupyter: Jupyter, showcase: Showcase) -> None:
-    from browser.showcase import Scene
-
-    path = jupyter.notebook("origin.ipynb", [f"{i} + 1" for i in range(12)])
-    notebook = {"path": str(jupyter.folder / path), "cell": "cell-7", "source_sha256": "0" * 64}
-    one = Scene(showcase.writer, "from_a_cell", ago_s=1, notebook=notebook)
-    one.end()
-    lab.execute("kodosumi:open-run", runId=one.run_id)
-    eventually(lambda: current(lab).startswith("from_a_cell"))
-    lab.execute("kodosumi:go-to-cell")
-    active = """() => { const w = globalThis.jupyterapp.shell.currentWidget; return w.content?.activeCell?.model.id ?? null; }"""
-    eventually(lambda: lab.page.evaluate(active) == "cell-7")
-    lab.page.get_by_text("The cell has changed since it launched this run.").first.wait_for()
-    lab.execute("kodosumi:runs-of-cell")
-    table = lab.page.get_by_role("table")
-    table.get_by_role("button", name="from_a_cell").wait_for()
-    assert table.get_by_role("button", name="primes").count() == 0
-
-
-def test_the_settings_are_in_the_editor_and_the_code_style_counts(
-    lab: Lab, jupyter: Jupyter, showcase: Showcase
-) -> None:
-    path = jupyter.notebook("style.ipynb", [""])
-    lab.open(path, kernel=False)
-    saved = """async (style) => { const { contents, settings } = globalThis.jupyterapp.serviceManager;
-        await settings.save('kodosumi-lab:plugin', JSON.stringify({ insertCodeStyle: style })); }"""
-    lab.page.evaluate(saved, "magic")
-    lab.page.reload()
-    lab.ready()
-    lab.open(path, kernel=False)
-    lab.execute("kodosumi:insert-code", runId=showcase.rich)
-    eventually(lambda: sources(lab, path)[-1] == f"%kodosumi show {showcase.rich}")
-    lab.page.evaluate(saved, "python")
 
 
 def test_the_settings_say_where_tabs_open_and_where_the_gateway_is(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,21 +14,24 @@ import pytest
 from conftest import eventually
 
 import kodosumi_lab as kl
-from browser.lab import Jupyter, Lab, serve_jupyter
+from browser.lab import AT_BOTH, Jupyter, Lab, Servers, one_each, serve_jupyter
 from browser.showcase import Showcase
 
 #: What the browser says of a refusal that a test provokes.
 REFUSED = "status of 422"
 
 
-@pytest.fixture(scope="module")
-def jupyter(showcase: Showcase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+@contextlib.contextmanager
+def furnished(showcase: Showcase, folder: Path, base_url: str) -> Iterator[Jupyter]:
     """JupyterLab with the package's own gateway, and files of each kind in its folder."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    with serve_jupyter(
-        folder, base_url="/user/ada/", gateway_port=None, KODOSUMI_LAB_LOG_DIR=str(showcase.root)
-    ) as held:
-        kl.run(showcase.rich, log_dir=showcase.root).export(held.folder / "rich.kodosumi-run.json")
+    log = str(showcase.root)
+    with serve_jupyter(folder, base_url=base_url, gateway_port=None, KODOSUMI_LAB_LOG_DIR=log) as held:
+        run = kl.run(showcase.rich, log_dir=showcase.root)
+        if "out/passages.csv" not in run.files:
+            (folder / "passages.csv").write_text("passage,score\nA heap is …,0.93\n")
+            (folder / "vectors.bin").write_bytes(b"\0" * (4 * 2**20 + 1))
+            run.files.upload([folder / "passages.csv", folder / "vectors.bin"], root="out")
+        run.export(held.folder / "rich.kodosumi-run.json")
         (held.folder / "torn.kodosumi-run.json").write_text('{"format": "kodosumi-run", "ver')
         everything = kl.events(log_dir=showcase.root).sort("run_id", "seq").collect()
         everything.write_parquet(held.folder / "all.parquet")
@@ -35,6 +41,12 @@ def jupyter(showcase: Showcase, tmp_path_factory: pytest.TempPathFactory) -> Ite
         pl.DataFrame({"city": ["Bonn"], "people": [1]}).write_parquet(held.folder / "towns.parquet")
         (held.folder / "noise.parquet").write_bytes(b"no Parquet at all")
         yield held
+
+
+@pytest.fixture(scope="module")
+def servers(showcase: Showcase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with one_each(lambda base_url: furnished(showcase, tmp_path_factory.mktemp("jupyter"), base_url)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -51,6 +63,7 @@ def double_click(lab: Lab, name: str) -> Any:
     return lab.page.locator(f"[id='{lab.page.evaluate('globalThis.jupyterapp.shell.currentWidget.id')}']")
 
 
+@AT_BOTH
 def test_an_exported_run_is_shown_by_a_double_click_and_comes_back(lab: Lab, showcase: Showcase) -> None:
     shown = double_click(lab, "rich.kodosumi-run.json")
     shown.get_by_role("heading", name="What is a heap?").wait_for()
@@ -61,10 +74,37 @@ def test_an_exported_run_is_shown_by_a_double_click_and_comes_back(lab: Lab, sho
     shown.get_by_role("tab", name=re.compile("^Timeline")).click()
     shown.get_by_text("7 spans").first.wait_for()
     shown.get_by_role("tab", name=re.compile("^Files")).click()
-    shown.get_by_text("Files of the run are not in this file.").wait_for()
+    shown.get_by_text("not in this file: larger than 4 MiB").wait_for()
+    with lab.page.expect_download() as saved:
+        shown.get_by_role("button", name="passages.csv").click()
+    assert Path(saved.value.path()).read_text() == "passage,score\nA heap is …,0.93\n"
     assert lab.page.evaluate("globalThis.hit") is None, "what a file says is not run"
     lab.reload(saved="rich.kodosumi-run.json")
     lab.page.locator(".kl-saved").get_by_role("heading", name="What is a heap?").wait_for()
+    lab.close_all()
+
+
+@AT_BOTH
+def test_a_run_is_exported_from_its_menu_into_the_current_folder(
+    lab: Lab, jupyter: Jupyter, showcase: Showcase
+) -> None:
+    name = f"research-{showcase.rich[-8:]}.kodosumi-run.json"
+    (jupyter.folder / "reports").mkdir(exist_ok=True)
+    lab.execute("filebrowser:go-to-path", path="reports")
+    lab.execute("kodosumi:open-run", runId=showcase.rich)
+    view = lab.page.locator(".kl-lab-run")
+    view.get_by_role("button", name="More actions").click(timeout=60_000)  # the gateway has to start
+    view.get_by_role("menuitem", name="Export run").click()
+    lab.page.get_by_text(f"The run is in reports/{name}").first.wait_for()
+    written = json.loads((jupyter.folder / "reports" / name).read_text())
+    assert written["run"]["run_id"] == showcase.rich
+    assert [file["path"] for file in written["files"]] == ["out/passages.csv", "out/report.md", "out/vectors.bin"]
+    lab.page.locator(".Toastify__toast").get_by_role("button", name="Open").click()
+    lab.page.locator(".kl-saved").get_by_role("heading", name="What is a heap?").wait_for()
+    (jupyter.folder / "reports" / name).unlink()
+    lab.execute("kodosumi:export-run", runId=showcase.rich)  # as from the palette and from menus of lists
+    eventually((jupyter.folder / "reports" / name).is_file)
+    lab.execute("filebrowser:go-to-path", path="/")
     lab.close_all()
 
 
@@ -81,6 +121,7 @@ def test_an_exported_run_needs_neither_gateway_nor_kernel(
         assert lab.page.evaluate("[...globalThis.jupyterapp.serviceManager.kernels.running()].length") == 0
 
 
+@AT_BOTH
 def test_a_parquet_of_many_runs_lists_them_and_opens_one(lab: Lab, showcase: Showcase) -> None:
     shown = double_click(lab, "all.parquet")
     table = shown.get_by_role("table", name="Runs")

@@ -20,19 +20,24 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Showcase:
     made.close()
 
 
-def test_the_packages_own_gateway_below_a_hubs_base_url(
-    showcase: Showcase, open_lab: Callable[..., Lab], tmp_path: Path
+AT_BOTH = pytest.mark.parametrize("base_url", ["/", "/user/ada/"], ids=["root", "hub"])
+
+
+@AT_BOTH
+def test_the_packages_own_gateway_is_live_through_the_proxy(
+    showcase: Showcase, open_lab: Callable[..., Lab], tmp_path: Path, base_url: str
 ) -> None:
     settings = {"KODOSUMI_LAB_LOG_DIR": str(showcase.root)}
-    with serve_jupyter(tmp_path, base_url="/user/ada/", gateway_port=None, **settings) as jupyter:
+    with serve_jupyter(tmp_path, base_url=base_url, gateway_port=None, **settings) as jupyter:
         lab = open_lab(jupyter)
         bar = sidebar(lab)
         bar.locator(f"[data-run-id='{showcase.running}']").wait_for(timeout=60_000)
         lab.execute("kodosumi:open-run", runId=showcase.running)
-        showcase.live.say("progress", {"value": 1, "total": 10, "label": "through the proxy", "name": None})
-        lab.page.locator(".kl-lab-run").get_by_text("through the proxy").wait_for()
+        label = f"through the proxy at {jupyter.url}"
+        showcase.live.say("progress", {"value": 1, "total": 10, "label": label, "name": None})
+        lab.page.locator(".kl-lab-run").get_by_text(label).wait_for()
         lab.reload(saved=f"run:{showcase.running}")
-        lab.page.locator(".kl-lab-run").get_by_text("through the proxy").wait_for()
+        lab.page.locator(".kl-lab-run").get_by_text(label).wait_for()
         lab.close_all()
 
 
@@ -72,11 +77,12 @@ def test_a_run_of_another_log_is_shown_by_its_widget_while_the_kernel_lives(
         gateway.stop()
 
 
+@AT_BOTH
 def test_the_dashboard_is_made_when_its_tab_is_opened(
-    showcase: Showcase, open_lab: Callable[..., Lab], tmp_path: Path
+    showcase: Showcase, open_lab: Callable[..., Lab], tmp_path: Path, base_url: str
 ) -> None:
     settings = {"KODOSUMI_LAB_LOG_DIR": str(showcase.root)}
-    with serve_jupyter(tmp_path, base_url="/user/ada/", gateway_port=None, **settings) as jupyter:
+    with serve_jupyter(tmp_path, base_url=base_url, gateway_port=None, **settings) as jupyter:
         lab = open_lab(jupyter)
         lab.theme("dark")
         lab.execute("kodosumi:open-dashboard")

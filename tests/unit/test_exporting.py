@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -60,6 +61,26 @@ def test_a_file_is_named_so_that_jupyterlab_knows_it(run: Run, tmp_path: Path) -
         run.export(tmp_path / "mine.json")
     with pytest.raises(LogError, match="cannot be written: No such file"):
         run.export(tmp_path / "no" / "mine.kodosumi-run.json")
+
+
+def test_small_files_are_in_it_and_of_others_it_says_why_not(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads(run.export(tmp_path).read_text())["files"] == []
+    for name, text in (("a.txt", "heap"), ("b.bin", "x" * 30), ("c.txt", "one more"), ("d.txt", "")):
+        (tmp_path / name).write_text(text)
+    run.files.upload([tmp_path / "a.txt", tmp_path / "d.txt"])
+    run.files.upload([tmp_path / "b.bin", tmp_path / "c.txt"], root="out")
+    monkeypatch.setattr(exporting, "_FILE_BYTES", 20)
+    monkeypatch.setattr(exporting, "_FILES_BYTES", 10)
+    files = {file["path"]: file for file in json.loads(run.export(tmp_path).read_text())["files"]}
+    assert list(files) == ["in/a.txt", "in/d.txt", "out/b.bin", "out/c.txt"]
+    assert base64.b64decode(files["in/a.txt"]["base64"]) == b"heap"
+    assert files["in/d.txt"]["base64"] == ""
+    assert (files["out/b.bin"]["size"], files["out/b.bin"]["left_out"]) == (30, "larger than 0 MiB")
+    assert files["out/c.txt"]["left_out"] == "an export has 0 MiB of files"
+    assert all(file["last_modified"] > 1.6e9 for file in files.values())
+    assert "files" not in json.loads(run.export(tmp_path, files=False).read_text())
 
 
 def test_a_run_too_large_for_a_browser_is_refused_with_the_way_that_works(

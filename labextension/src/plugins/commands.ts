@@ -8,7 +8,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import { copy } from '../views/host.ts';
 import { launchCode, runCode } from './code.ts';
 import { CATEGORY, Commands, FLOW_SELECTOR, RUN_SELECTOR, texts } from './names.ts';
-import { flowUnder, runUnder } from './tabs.ts';
+import { flowUnder, runMeant } from './tabs.ts';
 import { IConnection, IFeed, IHost, ISettings, IViews, IWatched } from './tokens.ts';
 
 type Args = Parameters<CommandRegistry['execute']>[1];
@@ -28,13 +28,7 @@ export const commands: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('kodosumi_lab');
     const { source } = link;
 
-    /** The run that is meant: named, or clicked, or in front. */
-    const runOf = (args: Args): string | undefined => {
-      if (typeof args?.['runId'] === 'string') return args['runId'];
-      const front = views.currentWidget;
-      const shown = front !== null && front === app.shell.currentWidget ? front.content.args['runId'] : undefined;
-      return runUnder(app) ?? (typeof shown === 'string' ? shown : undefined);
-    };
+    const runOf = (args: Args): string | undefined => runMeant(app, views, args ?? {});
     /** Add a command about a run; what it throws is told. */
     const aboutRun = (id: string, options: Omit<CommandRegistry.ICommandOptions, 'execute'>, act: (runId: string) => Promise<unknown>): void => {
       app.commands.addCommand(id, {
@@ -149,7 +143,7 @@ export const commands: JupyterFrontEndPlugin<void> = {
 /** Menus of everything that carries the id of a run or the name of a flow, in whatever view. */
 function menus(app: JupyterFrontEnd): void {
   const add = (command: string, selector: string, rank: number): void => void app.contextMenu.addItem({ command, selector, rank });
-  const ofRun = [Commands.openRun, Commands.insertCode, Commands.goToCell, Commands.copyRunId, Commands.watchRun, Commands.rerun, Commands.rerunChanged, Commands.cancelRun];
+  const ofRun = [Commands.openRun, Commands.insertCode, Commands.goToCell, Commands.exportRun, Commands.copyRunId, Commands.watchRun, Commands.rerun, Commands.rerunChanged, Commands.cancelRun];
   ofRun.forEach((command, rank) => add(command, RUN_SELECTOR, rank));
   [Commands.launchFlow, Commands.insertCode].forEach((command, rank) => add(command, FLOW_SELECTOR, rank));
 }

@@ -23,6 +23,7 @@ export const host: JupyterFrontEndPlugin<IHost> = {
     };
     return {
       notify,
+      exportRun: (runId) => app.commands.execute(Commands.exportRun, { runId }) as Promise<void>,
       openRun: (runId) => void app.commands.execute(Commands.openRun, { runId }),
       insertCode: (code) => {
         const panel = notebooks?.currentWidget;

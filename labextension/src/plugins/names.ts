@@ -12,6 +12,7 @@ export const Commands = {
   rerunChanged: 'kodosumi:rerun-changed',
   insertCode: 'kodosumi:insert-code',
   watchRun: 'kodosumi:watch-run',
+  exportRun: 'kodosumi:export-run',
   copyRunId: 'kodosumi:copy-run-id',
   showSidebar: 'kodosumi:show-sidebar',
   refresh: 'kodosumi:refresh',

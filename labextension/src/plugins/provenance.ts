@@ -5,11 +5,12 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { ServerConnection } from '@jupyterlab/services';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { listIcon, notebookIcon } from '@jupyterlab/ui-components';
 import { originOf, serverPath } from '../sources/origin.ts';
 import { CATEGORY, Commands, texts } from './names.ts';
-import { runUnder } from './tabs.ts';
+import { runMeant } from './tabs.ts';
 import { IConnection, IHost, IViews } from './tokens.ts';
 
 export const provenance: JupyterFrontEndPlugin<void> = {
@@ -23,10 +24,6 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null, translator: ITranslator | null,
   ) => {
     const trans = (translator ?? nullTranslator).load('kodosumi_lab');
-    const front = (): string | undefined => {
-      const shown = views.currentWidget === app.shell.currentWidget ? views.currentWidget?.content.args['runId'] : undefined;
-      return typeof shown === 'string' ? shown : undefined;
-    };
     const go = async (runId: string): Promise<void> => {
       const origin = originOf((await link.source.run(runId, new AbortController().signal)).meta);
       if (!origin) {
@@ -34,10 +31,16 @@ export const provenance: JupyterFrontEndPlugin<void> = {
         return;
       }
       const path = serverPath(origin.path, PageConfig.getOption('serverRoot'));
-      const open = notebooks.find((panel) => panel.content.widgets.some((cell) => cell.model.id === origin.cell));
-      const panel = open ?? (path === null ? undefined : documents.openOrReveal(path, 'Notebook'));
+      const there = path !== null && (await isThere(documents, path));
+      // a notebook that was renamed has the cell under its id, if it is open
+      const panel = there ? documents.openOrReveal(path, 'Notebook') : notebooks.find((one) => one.content.widgets.some((cell) => cell.model.id === origin.cell));
       if (!(panel instanceof NotebookPanel)) {
-        host.notify(trans.__('The notebook %1 is not below the folder that JupyterLab shows.', origin.path), 'warning');
+        const why = path === null
+          ? trans.__('The notebook %1 is not below the folder that JupyterLab shows.', origin.path)
+          : there
+            ? trans.__('%1 cannot be opened as a notebook.', path)
+            : trans.__('The notebook %1 is not there any more: it was renamed, moved or deleted. Open it under its new name, and try again.', path);
+        host.notify(why, 'warning');
         return;
       }
       app.shell.activateById(panel.id);
@@ -48,10 +51,11 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     app.commands.addCommand(Commands.goToCell, {
       label: trans.__('Go to the Cell That Launched It'), caption: trans.__('Open the notebook at the cell that launched the run'), icon: notebookIcon,
       describedBy: texts({ runId: 'Id of the run; the one in front where it is left out' }),
-      isEnabled: (args) => link.live && (typeof args['runId'] === 'string' || (runUnder(app) ?? front()) !== undefined),
+      isEnabled: (args) => link.live && runMeant(app, views, args) !== undefined,
       execute: async (args) => {
-        const runId = typeof args['runId'] === 'string' ? args['runId'] : (runUnder(app) ?? front());
-        if (runId !== undefined) await go(runId);
+        const runId = runMeant(app, views, args);
+        if (runId === undefined) return;
+        await go(runId).catch((error: unknown) => host.notify(error instanceof Error ? error.message : String(error), 'error'));
       },
     });
     app.commands.addCommand(Commands.runsOfCell, {
@@ -66,6 +70,17 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     for (const command of [Commands.goToCell, Commands.runsOfCell]) palette?.addItem({ command, category: CATEGORY });
   },
 };
+
+/** Whether a file is there, as far as its server tells. */
+async function isThere(documents: IDocumentManager, path: string): Promise<boolean> {
+  try {
+    await documents.services.contents.get(path, { content: false });
+    return true;
+  } catch (error) {
+    if (error instanceof ServerConnection.ResponseError && error.response.status === 404) return false;
+    throw error;
+  }
+}
 
 async function show(panel: NotebookPanel, origin: { cell: string; source_sha256: string }, tell: (text: string) => void, gone: string, changed: string): Promise<void> {
   const notebook = panel.content;

@@ -196,6 +196,14 @@ export function runUnder(app: JupyterFrontEnd): string | undefined {
   return app.contextMenuHitTest((node) => node.dataset['runId'] !== undefined)?.dataset['runId'];
 }
 
+/** The run that a command is about: named, or clicked, or in front. */
+export function runMeant(app: JupyterFrontEnd, views: IViews, args: ReadonlyPartialJSONObject): string | undefined {
+  if (typeof args['runId'] === 'string') return args['runId'];
+  const front = views.currentWidget;
+  const shown = front !== null && front === app.shell.currentWidget ? front.content.args['runId'] : undefined;
+  return runUnder(app) ?? (typeof shown === 'string' ? shown : undefined);
+}
+
 /** The flow that a context menu was opened on. */
 export function flowUnder(app: JupyterFrontEnd): string | undefined {
   return app.contextMenuHitTest((node) => node.dataset['flowName'] !== undefined)?.dataset['flowName'];

@@ -55,6 +55,8 @@ export interface FileInfo {
   path: string;
   size: number;
   last_modified: number;
+  /** Why there is no content, in an exported run. */
+  left_out?: string;
 }
 
 /** Which events of a run; everything that is left out is not asked about. */
@@ -291,6 +293,13 @@ export class Source {
   /** Where the browser itself can open a file, or null. */
   fileUrl(runId: string, path: string): string | null {
     return this.transport.url(`${API}${filePath(runId, path)}`);
+  }
+
+  /** The run as one file, with the name that JupyterLab knows such a file by. */
+  async exportRun(runId: string, signal?: AbortSignal): Promise<{ name: string; content: Blob }> {
+    const reply = await this.raw({ method: 'GET', path: `${API}/runs/${runId}/export`, signal });
+    const name = /filename="([^"]+)"/.exec(reply.header('content-disposition') ?? '')?.[1];
+    return { name: name ?? `${runId}.kodosumi-run.json`, content: new Blob([await reply.bytes()], { type: 'application/json' }) };
   }
 
   // -- flows

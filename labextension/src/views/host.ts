@@ -5,6 +5,8 @@ export interface Host {
   openRun?(runId: string): void;
   /** Put code where the person works. */
   insertCode?(code: string): void;
+  /** Write a run to a file where the person keeps files; without it, the browser saves it as it saves files. */
+  exportRun?(runId: string): Promise<void>;
   /** Tell the person something in passing. */
   notify?(message: string, kind: 'info' | 'success' | 'warning' | 'error'): void;
 }

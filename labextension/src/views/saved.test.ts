@@ -44,6 +44,20 @@ describe('an exported run', () => {
     for (const [text, words] of wrong) expect(() => readExport(text)).toThrow(words);
   });
 
+  it('has small files of the run in it, and says of others why not', async () => {
+    const at = { last_modified: T0 / 1000 };
+    const files = [
+      { path: 'in/query.txt', size: 4, ...at, base64: btoa('heap') }, { path: 'out/data.bin', size: 9_000_000, ...at, left_out: 'larger than 4 MiB' },
+    ];
+    const source = new ExportedSource(readExport(file({ files })));
+    expect((await source.files(RUN, 'in')).map(({ path }) => path)).toEqual(['in/query.txt']);
+    expect(await source.files(RUN, 'out')).toMatchObject([{ path: 'out/data.bin', left_out: 'larger than 4 MiB' }]);
+    expect(await (await source.file(RUN, 'in/query.txt')).text()).toBe('heap');
+    await expect(source.file(RUN, 'out/data.bin')).rejects.toThrow('The file out/data.bin is not in this file.');
+    await expect(new ExportedSource(readExport(file())).files(RUN, 'in')).rejects.toThrow('Files of the run are not in this file.');
+    expect(() => readExport(file({ files: [{ path: 'in/a' }] }))).toThrow('file 0 lacks its path, size, last_modified or content');
+  });
+
   it('answers as the gateway does, and asks nobody', async () => {
     const source = new ExportedSource(readExport(file()));
     const window = async (...asked: [Parameters<Source['window']>[1], number, number]): Promise<[number[], number, number]> => {

@@ -40,7 +40,9 @@ function section(title: string, list: FileInfo[], context: RunContext): HTMLElem
     const name = file.path.replace(/^(in|out)\//, '');
     const at = file.last_modified * 1000;
     const told = h('span', { class: 'kl-muted', role: 'status' });
-    const button = h('button', { type: 'button', class: 'kl-link', text: name, title: `Download ${name}`, onclick: () => void get(file, told, context) });
+    const button = file.left_out === undefined
+      ? h('button', { type: 'button', class: 'kl-link', text: name, title: `Download ${name}`, onclick: () => void get(file, told, context) })
+      : h('span', {}, name, ' ', h('span', { class: 'kl-muted', text: `not in this file: ${file.left_out}` }));
     return h('tr', {}, h('td', { class: 'kl-file-name' }, button, ' ', told), h('td', { class: 'kl-number', text: bytes(file.size) }), h('td', { class: 'kl-muted', title: absolute(at), text: relative(at) }));
   });
   const total = bytes(list.reduce((sum, file) => sum + file.size, 0));

@@ -60,6 +60,7 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
     { label: 'Copy id', run: () => void copied(runId, 'id') },
     { label: 'Copy Python', run: () => void copied(code, 'Python') },
     ...(host.insertCode ? [{ label: 'Insert Python', run: () => host.insertCode?.(code) }] : []),
+    ...(context.source.readOnly === null ? [{ label: 'Export run', run: () => void exported(context, said) }] : []),
     { label: 'Download events (NDJSON)', run: () => void save(context, 'application/x-ndjson', 'ndjson', said) },
     { label: 'Download events (CSV)', run: () => void save(context, 'text/csv', 'csv', said) },
   ]);
@@ -178,6 +179,22 @@ async function save({ source, runId, signal, host }: RunContext, type: string, e
     setText(said, 'Events downloaded');
   } catch (error) {
     const text = `The events cannot be downloaded: ${error instanceof Error ? error.message : String(error)}`;
+    setText(said, text);
+    host.notify?.(text, 'error');
+  }
+}
+
+async function exported({ source, runId, signal, host }: RunContext, said: HTMLElement): Promise<void> {
+  setText(said, 'Exporting the run …');
+  try {
+    if (host.exportRun) await host.exportRun(runId);
+    else {
+      const { name, content } = await source.exportRun(runId, signal);
+      download(name, content);
+    }
+    setText(said, 'Run exported');
+  } catch (error) {
+    const text = `The run cannot be exported: ${error instanceof Error ? error.message : String(error)}`;
     setText(said, text);
     host.notify?.(text, 'error');
   }

@@ -1,7 +1,7 @@
 // An exported run: the file has everything, so that neither a gateway nor a kernel is needed. See kodosumi_lab/runtime/exporting.py.
 
 import { type Event, EventTable } from '../../sources/events.ts';
-import type { Filter, Source, Window } from '../../sources/source.ts';
+import type { FileInfo, Filter, Source, Window } from '../../sources/source.ts';
 import { type Transport, Unreachable } from '../../sources/transport.ts';
 import { KINDS, type Kind, type RunDetail, type RunPage, STATUSES } from '../../wire.ts';
 import { CONSOLE } from '../fold.ts';
@@ -14,11 +14,17 @@ const VERSION = 1;
 export interface Exported {
   run: RunDetail;
   events: Event[];
+  /** With their content, or why that was left out; null where nothing is said of them. */
+  files: ExportedFile[] | null;
+}
+
+interface ExportedFile extends FileInfo {
+  base64?: string;
 }
 
 /** What a file says, or an error that tells what is wrong with it. */
 export function readExport(text: string): Exported {
-  const told = parsed(text) as { format?: unknown; version?: unknown; run?: Partial<RunDetail>; events?: unknown } | null;
+  const told = parsed(text) as { format?: unknown; version?: unknown; run?: Partial<RunDetail>; events?: unknown; files?: unknown } | null;
   if (told?.format !== 'kodosumi-run') throw new Error('This is no exported run: it is JSON, but does not say "format": "kodosumi-run".');
   if (typeof told.version !== 'number' || told.version > VERSION) {
     throw new Error(`This export has version ${String(told.version)}; this release of Kodosumi Lab reads up to version ${VERSION}.`);
@@ -27,7 +33,16 @@ export function readExport(text: string): Exported {
   const named = typeof run?.run_id === 'string' && typeof run.flow === 'string' && typeof run.last_seq === 'number';
   if (!named || !STATUSES.includes(run.status!)) throw new Error('This export is damaged: it does not say which run it is, or how that stands.');
   if (!Array.isArray(told.events)) throw new Error('This export is damaged: it has no list of events.');
-  return { run: { tags: [], locks: [], meta: {}, inputs: {}, ...run } as RunDetail, events: told.events.map(eventOf) };
+  return { run: { tags: [], locks: [], meta: {}, inputs: {}, ...run } as RunDetail, events: told.events.map(eventOf), files: Array.isArray(told.files) ? told.files.map(fileOf) : null };
+}
+
+function fileOf(given: unknown, place: number): ExportedFile {
+  const told = given as Partial<ExportedFile> | null;
+  const content = typeof told?.base64 === 'string' || typeof told?.left_out === 'string';
+  if (typeof told?.path !== 'string' || typeof told.size !== 'number' || typeof told.last_modified !== 'number' || !content) {
+    throw new Error(`This export is damaged: file ${place} lacks its path, size, last_modified or content.`);
+  }
+  return told as ExportedFile;
 }
 
 function parsed(text: string): unknown {
@@ -97,6 +112,19 @@ export class ExportedSource extends FrozenSource {
 
   override asset(name: string, signal?: AbortSignal): Promise<string> {
     return this.shared ? this.shared.asset(name, signal) : Promise.reject(notHere('Plots need the gateway, which has their library.'));
+  }
+
+  override async files(runId = '', root: 'in' | 'out' = 'in'): Promise<FileInfo[]> {
+    const { files } = this.exported;
+    await this.run(runId);
+    return files === null ? super.files() : files.filter(({ path }) => path.startsWith(`${root}/`));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- a refusal is a rejection
+  override async file(_runId: string, path: string): Promise<Blob> {
+    const { base64 } = this.exported.files?.find((one) => one.path === path) ?? {};
+    if (base64 === undefined) throw notHere(`The file ${path} is not in this file.`);
+    return new Blob([Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))]);
   }
 
   private get last(): number {

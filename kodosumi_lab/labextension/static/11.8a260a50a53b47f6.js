@@ -1,4 +1,4 @@
-"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[11],{55(t,e,n){var a=n(10),l=n(14),s=n(16),i=n(50);let o=`${i.d}
+"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[11],{57(t,e,n){var a=n(10),l=n(14),s=n(16),i=n(52);let o=`${i.d}
 .kl .kl-launch { display: flex; flex-direction: column; gap: 10px; }
 .kl .kl-launch-told:empty { display: none; }
 .kl .kl-launch-told { margin: 0; overflow-wrap: anywhere; }

@@ -1,4 +1,4 @@
-"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[14],{60(e,n,l){var s=l(15),a=l(16),t=l(21),o=l(42),u=l(56);let d=o.RUN_CSS+u.RUNS_CSS+`
+"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[14],{62(e,n,l){var s=l(15),a=l(16),t=l(23),o=l(44),u=l(58);let d=o.RUN_CSS+u.RUNS_CSS+`
 .kl .kl-saved { height: 100%; display: flex; flex-direction: column; gap: 6px; }
 .kl .kl-saved-head { flex: none; flex-wrap: wrap; }
 .kl .kl-saved-body { flex: 1 1 auto; min-height: 0; }

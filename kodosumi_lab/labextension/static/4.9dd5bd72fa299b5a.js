@@ -1,4 +1,4 @@
-"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[4],{43(e,t,l){var n=l(15),i=l(16),o=l(21);function a(e,t,l,n){let o=(0,i.h)("button",{class:"kl-btn",type:"button",title:n,"aria-label":n,text:e});return o.addEventListener("click",t,{signal:l}),o}let r=`
+"use strict";(self.rspackChunkkodosumi_lab=self.rspackChunkkodosumi_lab||[]).push([[4],{45(e,t,l){var n=l(15),i=l(16),o=l(23);function a(e,t,l,n){let o=(0,i.h)("button",{class:"kl-btn",type:"button",title:n,"aria-label":n,text:e});return o.addEventListener("click",t,{signal:l}),o}let r=`
 .kl .kl-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
 .kl .kl-tools > .kl-search { flex: 1 1 160px; min-width: 110px; max-width: 340px; }
 .kl .kl-tools > .kl-finder { flex: 1 1 420px; }

@@ -1,0 +1,126 @@
+"""Toasts: what is told of which runs, as the settings say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import eventually
+
+from browser.lab import Jupyter, Lab
+from browser.showcase import Scene, Showcase
+from browser.test_lab_extension import current, sidebar
+
+
+@pytest.fixture
+def lab(jupyter: Jupyter, open_lab: Callable[..., Lab]) -> Iterator[Lab]:
+    held = open_lab(jupyter)
+    yield held
+    held.page.evaluate(_SAVE, "{}")
+
+
+_SAVE = "(text) => globalThis.jupyterapp.serviceManager.settings.save('kodosumi-lab:plugin', text)"
+
+
+def save(lab: Lab, **settings: Any) -> None:
+    """Save the settings, and load the page again, which reads them."""
+    lab.page.evaluate(_SAVE, json.dumps(settings))
+    lab.page.reload()
+    lab.ready()
+
+
+def toast(lab: Lab, text: str) -> Any:
+    return lab.page.locator(".Toastify__toast").filter(has_text=text)
+
+
+class Story:
+    """A run that somebody watches, or not, and that has come to the page."""
+
+    def __init__(self, lab: Lab, showcase: Showcase, name: str, *, watch: bool = True) -> None:
+        self.lab, self.scene = lab, Scene(showcase.writer, name, ago_s=1)
+        self.row = sidebar(lab).locator(f"[data-run-id='{self.scene.run_id}']")
+        self.row.wait_for()
+        if watch:
+            lab.execute("kodosumi:watch-run", runId=self.scene.run_id)
+
+    def ask(self) -> None:
+        self.scene.say("lock", {"lid": "q", "name": "colour", "data": {}, "expires": None, "form": None})
+        self.scene.say("status", {"status": "awaiting", "reason": "waiting"})
+
+    def answered(self) -> None:
+        self.scene.say("lease", {"lid": "q", "result": True, "by": "ada"})
+
+    def fail(self) -> None:
+        self.scene.say("error", {"type": "ValueError", "message": "no such colour", "traceback": ""})
+        self.scene.end("error", reason="ValueError: no such colour")
+
+
+def test_a_watched_run_is_told_of_when_it_ends_and_asks(lab: Lab, showcase: Showcase) -> None:
+    one = Scene(showcase.writer, "told", ago_s=1)
+    sidebar(lab).locator(f"[data-run-id='{one.run_id}']").wait_for()
+    lab.execute("kodosumi:watch-run", runId=one.run_id)
+    one.say("lock", {"lid": "q", "name": "colour", "data": {}, "expires": None, "form": None})
+    one.say("status", {"status": "awaiting", "reason": "waiting"})
+    lab.page.get_by_text("told asks: colour").wait_for()
+    one.say("lease", {"lid": "q", "result": True, "by": "ada"})
+    one.say("error", {"type": "ValueError", "message": "no such colour", "traceback": ""})
+    one.end("error", reason="ValueError: no such colour")
+    toast = lab.page.locator(".Toastify__toast").filter(has_text="told has failed")
+    toast.wait_for()
+    toast.get_by_role("button", name="Open Run").click()
+    eventually(lambda: current(lab).startswith("told"))
+
+
+def test_only_what_is_wanted_is_told(lab: Lab, showcase: Showcase) -> None:
+    save(lab, notifyOn=["failed"])
+    asking = Story(lab, showcase, "asks_quietly")
+    asking.ask()
+    sidebar(lab).get_by_role("button", name="colour asks_quietly").wait_for()
+    ending = Story(lab, showcase, "ends_quietly")
+    ending.scene.end()
+    failing = Story(lab, showcase, "fails_loudly")
+    failing.fail()
+    toast(lab, "fails_loudly has failed: ValueError: no such colour").wait_for()
+    # it was the last to come: what the others would have told is told
+    assert toast(lab, "quietly").count() == 0
+    asking.answered()
+    asking.scene.end()
+
+
+def test_toasts_are_switched_off_in_the_settings_editor(lab: Lab, showcase: Showcase) -> None:
+    one, two = Story(lab, showcase, "off_one"), Story(lab, showcase, "off_two")
+    lab.execute("settingeditor:open", query="Kodosumi Lab")
+    choice = lab.page.locator("select[multiple][name$='plugin_notifyOn']")
+    choice.wait_for()
+    saved = "async () => (await globalThis.jupyterapp.serviceManager.settings.fetch('kodosumi-lab:plugin')).raw"
+    choice.select_option([])
+    eventually(
+        lambda: (choice.select_option(["asks"]), '"asks"' in lab.page.evaluate(saved))[-1]
+    )  # it is slow to start
+    choice.select_option([])
+    eventually(lambda: '"notifyOn": []' in lab.page.evaluate(saved))
+    one.fail()
+    one.row.locator("[data-status=error]").wait_for()
+    choice.select_option(["finished"])
+    eventually(lambda: '"finished"' in lab.page.evaluate(saved))
+    two.scene.end()
+    toast(lab, "off_two has finished").wait_for()  # at once, without loading the page again
+    assert toast(lab, "off_one").count() == 0
+    lab.close_all()
+
+
+def test_runs_that_nobody_watches_are_told_of_only_if_that_is_wanted(lab: Lab, showcase: Showcase) -> None:
+    unwatched, watched = Story(lab, showcase, "nobody_one", watch=False), Story(lab, showcase, "somebody_one")
+    unwatched.scene.end()
+    watched.scene.end()
+    toast(lab, "somebody_one has finished").wait_for()
+    assert toast(lab, "nobody_one").count() == 0
+    save(lab, notifyAbout="all")
+    unwatched = Story(lab, showcase, "nobody_two", watch=False)
+    unwatched.ask()
+    toast(lab, "nobody_two asks: colour").wait_for()
+    unwatched.answered()
+    unwatched.scene.end()
+    toast(lab, "nobody_two has finished").wait_for()
