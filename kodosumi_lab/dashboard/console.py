@@ -1,8 +1,9 @@
-"""SQL over the log, read-only and bounded: one query, in a process of its own, against a clock.
+"""SQL or Polars over the log, read-only and bounded: one query, in a process of its own, against a clock.
 
-A query sees two tables, ``runs`` and ``events``, with the rows that its user may see; their times are UTC. Polars'
-SQL can also read files (``read_csv('…')``); those functions are refused twice: by their names anywhere in the text,
-and by looking into the plan for scans of anything else. The process that runs it ends when its time is up, and may
+A query sees two tables, ``runs`` and ``events``, with the rows that its user may see; their times are UTC. What
+begins with one of these is an expression (:mod:`kodosumi_lab.dashboard.expressions`), anything else SQL. Polars' SQL
+can also read files (``read_csv('…')``); those functions are refused twice: by their names anywhere in the text, and
+by looking into the plan for scans of anything else. The process that runs it ends when its time is up, and may
 neither take more memory nor more processor time than it is given.
 """
 
@@ -21,6 +22,8 @@ from typing import Any
 
 import polars as pl
 
+from kodosumi_lab.dashboard.expressions import ExpressionError, evaluate, parsed
+
 __all__ = ["Answer", "QueryError", "refusal", "run"]
 
 ROWS = 10_000
@@ -32,6 +35,7 @@ _START = "import sys; sys.path.append({root!r}); from kodosumi_lab.dashboard.con
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 _LONGEST = 20_000
 
+_EXPRESSION = re.compile(r"[\s(]*(?:runs|events|pl)\s*[.)]")
 _READERS = re.compile(r"(?:read|scan)_\w+", re.IGNORECASE)
 _BEGINS = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
 # How a plan names what it reads; ours come out of Python.
@@ -68,8 +72,14 @@ def refusal(query: str) -> str | None:
         return "there is no query; try: select flow, count(*) as runs from runs group by flow"
     if len(query) > _LONGEST:
         return f"the query is longer than {_LONGEST:,} characters"
+    if _EXPRESSION.match(query):
+        try:
+            parsed(query)
+        except ExpressionError as error:
+            return str(error)
+        return None
     if not _BEGINS.match(query):
-        return "only queries that read are run here: start with SELECT, WITH or FROM"
+        return "only queries that read are run here: start with SELECT, WITH or FROM, or with runs. or events."
     found = _READERS.search(query)
     if found:
         return f"files cannot be read here, so {found[0]!r} may not stand in a query; the tables are runs and events"
@@ -84,7 +94,7 @@ def run(log_dir: str | Path, query: str, *, user: str | None, timeout_s: float =
     log_dir
         The log.
     query
-        SQL as Polars understands it.
+        SQL as Polars understands it, or an expression of Polars.
     user
         Only runs of this user; None: of everybody.
     timeout_s
@@ -185,13 +195,19 @@ def _run(asked: dict[str, Any]) -> tuple[dict[str, Any], pl.DataFrame]:
     runs = runs.collect().lazy().with_columns(bare)
     events = log.events().join(runs.select("run_id"), on="run_id", how="semi").with_columns(bare)
     began = time.perf_counter()
-    plan = pl.SQLContext(runs=runs, events=events).execute(asked["query"], eager=False)
+    plan = _plan(asked["query"], {"runs": runs, "events": events})
     if any(kind != _OURS for kind in _SCAN.findall(plan.explain(optimized=False))):
         raise QueryError("files cannot be read here; the tables are runs and events")
     frame = plan.head(asked["rows"] + 1).collect()
     whole = len(frame) <= asked["rows"]
     seconds = time.perf_counter() - began
     return {"whole": whole, "seconds": seconds}, frame.head(asked["rows"])
+
+
+def _plan(query: str, tables: dict[str, pl.LazyFrame]) -> pl.LazyFrame:
+    if _EXPRESSION.match(query):
+        return evaluate(query, tables)
+    return pl.SQLContext(tables).execute(query, eager=False)
 
 
 def _told(error: Exception) -> str:

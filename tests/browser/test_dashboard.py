@@ -398,7 +398,7 @@ def test_a_chart_hands_out_the_code_that_made_it(look: Person) -> None:
 
 def test_sql_reads_the_log_and_nothing_else(look: Person) -> None:
     page = look("?page=analytics&tab=sql", who="ada")
-    sql = page.get_by_label("SQL", exact=True)
+    sql = page.get_by_label("SQL or Polars", exact=True)
     sql.fill('select distinct "user" from runs')
     sql.press("Control+Enter")
     answer = page.get_by_role("region", name="Answer")
@@ -413,6 +413,13 @@ def test_sql_reads_the_log_and_nothing_else(look: Person) -> None:
     becomes(page, sql="select kind, count(*) as n from events group by kind order by n desc")
     again = look(page.url.partition("/dashboard/")[2], who="ada")
     expect(again.get_by_role("region", name="Answer")).to_contain_text("stdout")
+    sql.fill("runs.group_by('user').agg(pl.len().alias('mine')).sort('user')")
+    sql.press("Control+Enter")
+    expect(answer.get_by_role("columnheader")).to_contain_text(["user", "mine"])
+    expect(answer.get_by_role("row")).to_have_count(2)  # ada's only, as in SQL
+    sql.fill("runs.sink_csv('/tmp/x')")
+    sql.press("Control+Enter")
+    expect(page.get_by_text("'sink_csv' is no word of this console")).to_be_visible()
 
 
 def test_the_cluster_page_says_what_to_do_first(look: Person, served: Served) -> None:

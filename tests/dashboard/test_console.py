@@ -47,6 +47,79 @@ def test_a_query_without_end_is_ended(recorded: Recorded) -> None:
         run(recorded.root, endless, user=None, timeout_s=3)
 
 
+EXPRESSIONS = {
+    "runs.select('flow', 'status').sort('flow')": [("primes", "finished"), ("research", "error"), ("review", "awaiting")],
+    "(\n  events.filter(pl.col('kind') == 'stdout')\n  .join(runs, on='run_id').group_by('flow').len()\n)": [("primes", 40)],
+    "runs.filter((pl.col('flow') == 'primes') | ~pl.col('status').is_in(['error', 'awaiting'])).select(pl.len())": [(1,)],
+    "runs.group_by(pl.col('started').dt.truncate('1d').alias('day')).agg(n=pl.len()).select('n')": [(3,)],
+    "events.filter(pl.col('kind') == 'lock').select(pl.col('payload').str.json_path_match('$.name'))": [("approval",)],
+    "runs.collect().head(1).select(pl.lit(-2) * 3 % 4)": [(2,)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", EXPRESSIONS)
+def test_polars_is_understood_too(recorded: Recorded, query: str) -> None:
+    assert run(recorded.root, query, user=None).frame.rows() == EXPRESSIONS[query]
+
+
+def test_an_expression_sees_the_same_rows_as_sql(recorded: Recorded) -> None:
+    assert set(run(recorded.root, "runs.select('user').unique()", user="ada").frame["user"]) == {"ada"}
+    assert run(recorded.root, "events.select('run_id')", user="eve").frame.is_empty()
+
+
+FORBIDDEN = {
+    "runs.sink_parquet('/tmp/x')": "'sink_parquet' is no word",
+    "runs.collect().write_csv('/tmp/x')": "'write_csv' is no word",
+    "pl.read_csv('/etc/passwd')": "'read_csv' is no word",
+    "pl.scan_parquet('/etc/*')": "'scan_parquet' is no word",
+    "runs.select(pl.col('flow').map_elements(print))": "'map_elements' is no word",
+    "runs.__class__.__mro__": "'__mro__' is no word|'__class__' is no word",
+    "runs.select(pl.lit('{0.__init__.__globals__}'.format(pl)))": "'format' is no word",
+    "runs.pipe(pl.DataFrame)": "is no word",
+    "runs.filter(lambda row: True)": "'lambda row: True' cannot stand in an expression here",
+    "runs.select([x for x in 'ab'])": "cannot stand in an expression here",
+    "runs.select(pl.lit(9**9**9))": "Pow|cannot stand",
+    "runs.filter(pl.col('n') > 1 and True)": "& and | join conditions",
+    "runs.join(open('/etc/passwd'))": "there is no 'open' here",
+    "runs.select(f'{1}')": "cannot stand",
+    "runs.select(": "that is no expression",
+    "runs.len()": "AttributeError: 'LazyFrame' object has no attribute 'len'",
+    "runs.head(1, 2, 3)": "TypeError",
+    "pl.len()": "gives Expr; expected a frame",
+    "runs.select('nothing')": "nothing",
+}
+
+
+@pytest.mark.parametrize("query", FORBIDDEN)
+def test_an_expression_only_computes(recorded: Recorded, query: str) -> None:
+    with pytest.raises(QueryError, match=FORBIDDEN[query]):
+        run(recorded.root, query, user=None)
+
+
+def test_every_word_of_an_expression_is_one_of_polars() -> None:
+    from kodosumi_lab.dashboard.expressions import WORDS
+
+    spaces = [pl.Expr, pl.LazyFrame, pl.DataFrame, pl, pl.selectors, type(pl.LazyFrame().group_by("a")), pl.col("a").str,
+              pl.col("a").dt, pl.col("a").list, pl.col("a").struct, pl.col("a").arr, pl.col("a").cat, pl.col("a").bin,
+              pl.col("a").name, pl.when(True), pl.when(True).then(1)]  # fmt: skip
+    assert sorted(word for word in WORDS if not any(hasattr(space, word) for space in spaces)) == []
+    dangerous = (
+        "read",
+        "scan",
+        "sink",
+        "write",
+        "map_",
+        "apply",
+        "pipe",
+        "inspect",
+        "serial",
+        "register",
+        "sql",
+        "from_",
+    )
+    assert sorted(word for word in WORDS if word.startswith(dangerous) or "_" in word[:1]) == []
+
+
 READS = [
     "select * from read_csv('{0}')", 'select * from "read_csv"(\'{0}\')', "select * from READ_CSV('{0}')",
     "select * from /* hi */ read_csv /**/ ('{0}')", "with t as (select * from read_csv('{0}')) select * from t",

@@ -120,6 +120,7 @@ ROWS = [
     ["widgets.entered"],
     ["widgets.memory"],
     ["widgets.form"],
+    ["dashboard.expressions"],
     ["dashboard.state", "dashboard.numbers", "dashboard.console", "dashboard.pulse"],
     ["dashboard.access"],
     ["dashboard.words", "dashboard.style", "dashboard.facts", "dashboard.admin", "dashboard.hub", "dashboard.frame"],

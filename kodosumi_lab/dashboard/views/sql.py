@@ -1,4 +1,4 @@
-"""The console: SQL over the log, read-only; one page of the answer at a time."""
+"""The console: SQL or Polars over the log, read-only; one page of the answer at a time."""
 
 from __future__ import annotations
 
@@ -38,9 +38,25 @@ order by events desc""",
 from runs
 order by active_s desc
 limit 20""",
+    "Polars: runs by day": """(
+    runs.group_by(pl.col("started").dt.truncate("1d").alias("day"))
+    .agg(pl.len().alias("runs"), (pl.col("status") == "finished").mean().alias("finished"))
+    .sort("day", descending=True)
+)""",
+    "Polars: last metrics of each run": """(
+    events.filter(pl.col("kind") == "metric")
+    .with_columns(
+        pl.col("payload").str.json_path_match("$.name").alias("metric"),
+        pl.col("payload").str.json_path_match("$.value").cast(pl.Float64).alias("value"),
+    )
+    .sort("ts")
+    .group_by("run_id", "metric")
+    .agg(pl.col("value").last(), pl.len().alias("values"))
+)""",
 }
 _HELP = (
-    "Tables: <code>runs</code> and <code>events</code>, with what you may see. Times are UTC. Answers have at most "
+    "SQL, or one Polars expression that begins with <code>runs</code> or <code>events</code>, the tables of what you "
+    "may see. Times are UTC. Answers have at most "
     f"{console.ROWS:,} rows and {console.TIMEOUT_S:g} seconds. Ctrl+Enter runs."
 )
 
@@ -58,8 +74,9 @@ class Console:
         self._desk = desk
         self._frame = pl.DataFrame()
         self._query = pmui.TextAreaInput(
-            value=desk.state.sql or _FIRST, label="SQL", rows=6, max_rows=20, auto_grow=True, max_length=20_000,
-            sizing_mode="stretch_width", margin=0, sx={"& textarea": {"fontFamily": "monospace", "fontSize": "13px"}},
+            value=desk.state.sql or _FIRST, label="SQL or Polars", rows=6, max_rows=20, auto_grow=True,
+            max_length=20_000, sizing_mode="stretch_width", margin=0,
+            sx={"& textarea": {"fontFamily": "monospace", "fontSize": "13px"}},
         )  # fmt: skip
         self._run = pmui.Button(label="Run", variant="contained", icon="play_arrow", margin=0)
         self._example = pmui.Select(label="Example", options=["", *_EXAMPLES], width=230, margin=0)
