@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections import Counter
 from typing import Annotated, Any
 
@@ -21,12 +22,14 @@ from kodosumi_lab.forms import SECRET
 from kodosumi_lab.runtime import diff, tables
 from kodosumi_lab.runtime.launch import Origin
 from kodosumi_lab.runtime.sweep import Sweep, sweep
+from kodosumi_lab.runtime.sweep_claim import Claim
 
 __all__ = ["Comparison", "SweepInfo", "router"]
 
 router = APIRouter()
 
 _COMPARED = 12
+_ID = re.compile(r"[0-9a-f]{8}")
 _TEXT = 500
 
 
@@ -95,7 +98,9 @@ def get_sweep(
 ) -> Any:
     """A sweep: what varies, and how each combination stands; the first `limit` of them."""
     found, rows = _visible(gateway, user, sweep_id)
-    counts = dict(Counter(row["status"] or "waiting" for row in rows))
+    counts = Counter(row["status"] or "waiting" for row in rows)
+    counts["waiting"] += found.of - len(found)  # of which nothing is known yet
+    counts = +counts
     state = (sweep_id, limit, found.starting, found.failure, sorted(counts.items()))
     etag = gateway.index.tag(user, repr(state))
     if (unchanged := tags.fresh(if_none_match, etag)) is not None:
@@ -103,7 +108,8 @@ def get_sweep(
     response.headers.update(tags.headers(etag))
     return SweepInfo(
         id=found.id, flow=found.flow, over=found.over, zipped=found.zipped, starting=found.starting,
-        failure=found.failure, counts=counts, total=len(rows), rows=[_row(found, row) for row in rows[:limit]],
+        failure=found.failure, counts=dict(counts), total=counts.total(),
+        rows=[_row(found, row) for row in rows[:limit]],
     )  # fmt: skip
 
 
@@ -115,7 +121,7 @@ async def cancel_sweep(sweep_id: str, gateway: GatewayOf, user: Launcher) -> Act
 
 @router.post("/sweeps/{sweep_id}/rerun", tags=["sweeps"], status_code=202)
 async def rerun_failed(sweep_id: str, gateway: GatewayOf, user: Launcher) -> Acted:
-    """Run again what failed."""
+    """Run again what failed; the new runs are those of whoever began the sweep."""
     return Acted(runs=await gateway.act(lambda: _started(gateway, user, sweep_id).rerun_failed()))
 
 
@@ -135,11 +141,18 @@ def _visible(gateway: Gateway, user: User, sweep_id: str) -> tuple[Sweep, list[d
     """
     wanted = Listing(tag=[f"sweep:{sweep_id}"]).wanted(user)
     seen = set(gateway.index.frame().lazy().filter(*wanted).select("run_id").collect()["run_id"])
-    if not seen:
+    try:
+        found = sweep(sweep_id, log_dir=gateway.log.root) if seen else None
+    except RunNotFound:
+        found = None
+    # anybody may give a run that tag: only one that the sweep itself has shows the rest of it
+    rows = found.rows() if found is not None else []
+    if found is None or not any(row["run_id"] in seen for row in rows):
+        failure = Claim(gateway.log.root, sweep_id).failure if user.may_see(None) and _ID.fullmatch(sweep_id) else ""
+        if failure:
+            raise Refused(404, "sweep-not-started", f"no run of sweep {sweep_id} was started: {failure}")
         raise RunNotFound(f"there is no sweep {sweep_id[:80]!r} that {user.name} may see")
-    found = sweep(sweep_id, log_dir=gateway.log.root)
-    rows = [row for row in found.rows() if row["run_id"] is None or row["run_id"] in seen]
-    return found, rows
+    return found, [row for row in rows if row["run_id"] is None or row["run_id"] in seen]
 
 
 def _mine(gateway: Gateway, user: User, sweep_id: str) -> Sweep:

@@ -146,7 +146,7 @@ class Model:
             unchecked box as False, a file element as the set of its files' names.
         """
         found = {}
-        off = self._off(data)
+        off = self.switched_off(data)
         for name, element in self.fields.items():
             value = data.get(name) if name not in off else None
             if isinstance(element, InputFiles):
@@ -193,7 +193,7 @@ class Model:
     def _read(self, data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
         values: dict[str, Any] = {}
         errors: dict[str, list[str]] = {}
-        off = self._off(data)
+        off = self.switched_off(data)
         for name, element in self.fields.items():
             if isinstance(element, Errors) or (isinstance(element, Action) and data.get(name) is None):
                 continue
@@ -210,7 +210,7 @@ class Model:
                 errors[name] = error.messages
         return values, errors
 
-    def _off(self, data: dict[str, Any]) -> set[str]:
+    def switched_off(self, data: dict[str, Any]) -> set[str]:
         """Names of what stands in groups that are switched off: neither checked nor handed on."""
         off: set[str] = set()
         for name, element in self.fields.items():
@@ -229,7 +229,7 @@ class Model:
     def uploads(self, data: dict[str, Any]) -> dict[str, str]:
         """Batches of uploaded files by the name of their element."""
         found = {}
-        off = self._off(data)
+        off = self.switched_off(data)
         for name, element in self.fields.items():
             value = data.get(name) if name not in off else None
             if isinstance(element, InputFiles) and isinstance(value, str) and value.startswith("{"):

@@ -112,7 +112,8 @@ class KodosumiMagics(Magics):
     def _launch(self, options: Any, inputs: dict[str, Given], cell: str | None = None) -> Any:
         flow = flow_named(self.shell, options.flow)
         given = {**entered.of_body(cell), **inputs}
-        if not (given or options.defaults or options.block) and entered.has_inputs(flow):
+        wants_run = options.defaults or options.block or options.out or options.json or options.no_display
+        if not given and not wants_run and entered.has_inputs(flow):
             return flow.form()
         run = flow.launch(**entered.inputs_of(flow, given))
         self._assign(options, run)  # before somebody interrupts

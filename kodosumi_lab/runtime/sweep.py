@@ -13,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime
-import functools
 import secrets
 import threading
 import time
@@ -24,14 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kodosumi_lab.errors import FlowError, RunNotFound, WaitTimeout
-from kodosumi_lab.events import TERMINAL, loads, run_date
+from kodosumi_lab.events import TERMINAL
 from kodosumi_lab.flow import Flow
-from kodosumi_lab.forms import Inputs, secret_fields
+from kodosumi_lab.forms import secret_fields
 from kodosumi_lab.runtime import cluster, launch, notebook
 from kodosumi_lab.runtime.launch import Origin
 from kodosumi_lab.runtime.run import Run, event_log, in_notebook, live
 from kodosumi_lab.runtime.sweep_claim import Claim
-from kodosumi_lab.runtime.sweep_plan import Plan, checked_of, planned, recorded
+from kodosumi_lab.runtime.sweep_log import points_of
+from kodosumi_lab.runtime.sweep_plan import checked_of, planned, recorded
 from kodosumi_lab.runtime.sweep_starter import Point, Starter
 
 if TYPE_CHECKING:
@@ -64,6 +63,10 @@ class Sweep:
         Whether the inputs vary side by side, instead of each with each.
     log_dir : str
         Directory of the event log.
+    max_concurrent : int
+        How many go on at a time.
+    of : int
+        How many combinations there are, those included of which nothing is known before they are started.
     origin : Origin
         Who starts runs again, where that is not the user of this process.
     """
@@ -76,12 +79,14 @@ class Sweep:
         self.over = over
         self.log_dir = str(log_dir)
         self.origin = Origin()
+        self.max_concurrent = 4
+        self.of = len(points)
+        self._looked: Any = None
         self._points = points
         self.zipped = zipped
         self._starter: Starter | None = None
         self._acting = threading.Lock()
         self._begin: Callable[[Point], Run] = self._repeat
-        self._max_concurrent = 4
         self._claim = Claim(log_dir, sweep_id)
 
     # -- how it stands ----------------------------------------------------------------
@@ -129,17 +134,21 @@ class Sweep:
     @property
     def failure(self) -> str:
         """Why the rest was not started; empty where nothing failed."""
-        return self._claim.failure
+        return self._claim.failure or str((self._starter and self._starter.failure) or "")
 
     def _look(self) -> list[Point]:
         """The combinations; what another process has started, or started anew, is taken from the log."""
-        if self._starter is None or not self._starter.busy:
+        if self._starter is not None and self._starter.busy:
+            return self._points
+        now = event_log(self.log_dir).positions()
+        if now != self._looked:
             with contextlib.suppress(RunNotFound):  # not one of them was started
                 mine = {point.index: point for point in self._points}
-                for found in _points(self.id, self.log_dir)[1]:
+                for found in points_of(self.id, self.log_dir)[1]:
                     point = mine.setdefault(found.index, found)
                     point.run = found.run or point.run
                 self._points = [mine[index] for index in sorted(mine)]
+            self._looked = now
         return self._points
 
     def rows(self) -> list[dict[str, Any]]:
@@ -199,7 +208,7 @@ class Sweep:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         try:
             self._wait(end)
-            while self.starting:  # elsewhere
+            while self.starting:  # elsewhere, too
                 if end is not None and time.monotonic() > end:
                     raise WaitTimeout
                 time.sleep(_PAUSE_S)
@@ -207,8 +216,9 @@ class Sweep:
         except WaitTimeout:
             told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
             raise WaitTimeout(f"sweep {self.id} has not ended within {timeout_s:g} s ({told}); it goes on") from None
-        if self._starter is not None and self._starter.failure is not None:
-            raise self._starter.failure
+        failure = self._starter and self._starter.failure
+        if failure and any(point.run is None for point in self._look()):
+            raise failure
         return self
 
     def _wait(self, end: float | None) -> None:
@@ -239,21 +249,32 @@ class Sweep:
 
         `grace_s` and `by` are as for :meth:`Run.cancel`.
         """
+        problem: FlowError | None = None
         with self._acting:
             if self._starter is not None:
                 self._starter.stop()
-            self._claim.end()
-        return sum(run.cancel(grace_s=grace_s, by=by) for run in self.runs)
+            try:
+                self._claim.end()
+            except FlowError as error:
+                problem = error
+        cancelled = sum(run.cancel(grace_s=grace_s, by=by) for run in self.runs)
+        if problem is not None:
+            raise problem
+        return cancelled
 
     def rerun_failed(self, *, cancelled: bool = False) -> int:
         """Run again what ended as ``error``, ``timeout`` or ``lost``; how many that are.
 
         The new runs take the places of those that failed, which stay in the log. `cancelled` ones are run again
         only when asked for.
+
+        Raises
+        ------
+        FlowError
+            What is to be started had secrets, or another process starts runs of this sweep.
         """
         again = _FAILED | ({"cancelled"} if cancelled else set())
-        with self._acting:
-            return self._start([row["point"] for row in self.rows() if row["status"] in again])
+        return self._start(lambda: [row["point"] for row in self.rows() if row["status"] in again])
 
     def resume(self) -> int:
         """Start what was never started, after :meth:`cancel` or when the process that began it has gone; how many.
@@ -261,39 +282,50 @@ class Sweep:
         Raises
         ------
         FlowError
-            What was to be started had secrets, or another process starts it already.
+            What is to be started had secrets, or another process starts it already.
         """
-        with self._acting:
-            return self._start([point for point in self._look() if point.run is None and not point.queued])
+        return self._start(lambda: [point for point in self._look() if point.run is None and not point.queued])
 
-    def _start(self, points: list[Point]) -> int:
-        if points:
+    def _start(self, choose: Callable[[], list[Point]]) -> int:
+        with self._acting:
+            points = choose()
+            if not points:
+                return 0
+            if self._begin == self._repeat:
+                self._check_secrets(points)
             cluster.connection()
-            starter = self._starter = self._starter or Starter(self._max_concurrent, self._claim)
-            before = [(point.run, point.earlier) for point in points]
-            for point in points:
-                point.run, point.earlier, point.queued = None, point.run, True
-            try:
-                starter.add(points, self._begin)
-            except FlowError:
-                for point, (run, earlier) in zip(points, before, strict=True):
-                    point.run, point.earlier, point.queued = run, earlier, False
-                raise
-        return len(points)
+            self._starter = self._starter or Starter(self.max_concurrent, self._claim)
+            with self._starter.adding() as add:
+                self._looked = None
+                points = choose()  # somebody else may have started them meanwhile
+                for point in points:
+                    point.run, point.earlier, point.queued = None, point.run, True
+                add(points, self._begin)
+            return len(points)
+
+    def _check_secrets(self, points: list[Point]) -> None:
+        for point in points:
+            hidden = secret_fields(point.inputs.wire)
+            if hidden:
+                told = ", ".join(hidden)
+                raise FlowError(f"sweep {self.id} had secrets, which are not kept ({told}); sweep again")
 
     def _repeat(self, point: Point) -> Run:
         """A run like the others, of a sweep that another process began."""
         held = [other.run or other.earlier for other in self._points]
         like = point.earlier or next(run for run in held if run is not None)
-        hidden = secret_fields(point.inputs.wire)
-        if hidden:
-            raise FlowError(f"sweep {self.id} had secrets, which are not kept ({', '.join(hidden)}); sweep again")
         tag = f"sweep:{self.id}"
         tags = [*(one for one in like.meta["tags"] if one != tag), tag]
         about = {"sweep": {**like.meta["sweep"], "index": point.index}, "tags": tags}
-        return launch.again(like, point.inputs, dataclasses.replace(self.origin, about=about))
+        owner, by = like.meta.get("user"), self.origin.user
+        if by is not None and by != owner:
+            about["by"] = by  # it stays the run of whoever began the sweep, who is to see it
+        return launch.again(like, point.inputs, dataclasses.replace(self.origin, user=owner, about=about))
 
     # -- showing it -------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _found, (self.id, self.log_dir)
 
     def __repr__(self) -> str:
         told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
@@ -344,7 +376,8 @@ def start(
     points = [Point(index, one) for index, one in enumerate(checked)]
     made = Sweep(secrets.token_hex(4), flow.name, list(plan.lists), points, held.home.log_dir, zipped)
     code = launch.code_of(flow)  # the flow as it is now: a notebook goes on while the runs are started
-    about = {"id": made.id, "of": len(points), "over": made.over, "zipped": zipped, **recorded(plan, checked)}
+    about = {"id": made.id, "of": len(points), "over": made.over, "zipped": zipped, "max_concurrent": max_concurrent}
+    about |= recorded(plan, checked)
     tags = [*flow.options.tags, f"sweep:{made.id}"]
     here = notebook.executing()
     shared = {"tags": tags, **({"notebook": here} if here is not None else {})}
@@ -354,8 +387,8 @@ def start(
         origin = Origin(about={"sweep": {**about, "index": point.index}, **shared, **again})
         return launch.launch(flow, point.inputs, origin, files=files, code=code)
 
-    made._begin, made._max_concurrent = begin, max_concurrent
-    made._start(points)
+    made._begin, made.max_concurrent = begin, max_concurrent
+    made._start(lambda: points)
     return made
 
 
@@ -376,53 +409,11 @@ def sweep(sweep_id: str, *, log_dir: str | Path | None = None) -> Sweep:
         The log holds no run of such a sweep.
     """
     root = event_log(log_dir).root
-    about, points = _points(sweep_id, root)
-    return Sweep(sweep_id, about["flow"], about["over"], points, root, about["zipped"])
+    about, points = points_of(sweep_id, root)
+    made = Sweep(sweep_id, about["flow"], about["over"], points, root, about["zipped"])
+    made.max_concurrent, made.of = about.get("max_concurrent", 4), max(len(points), about.get("of", 0))
+    return made
 
 
-def _points(sweep_id: str, log_dir: str | Path) -> tuple[dict[str, Any], list[Point]]:
-    """What the runs of a sweep say of it, and its combinations: of several runs of one the newest counts."""
-    import polars as pl
-
-    log = event_log(log_dir)
-    mine = pl.col("tags").list.contains(f"sweep:{sweep_id}")
-    ids = tuple(log.runs().filter(mine).select("run_id").sort("run_id").collect()["run_id"])
-    if not ids:
-        raise RunNotFound(f"no sweep {sweep_id!r} in the log {log.root}; its runs would have the tag sweep:{sweep_id}")
-    said = _said(log.root, ids)
-    if len(said) < len(ids):
-        _said.cache_clear()  # what cannot be read yet is asked for again
-    found: dict[int, Point] = {}
-    about: dict[str, Any] = {}
-    for run_id, (meta, inputs) in said.items():
-        if meta.get("sweep", {}).get("id") == sweep_id:
-            about = {"flow": meta["flow"], **meta["sweep"]}
-            found[about["index"]] = Point(about["index"], Inputs(inputs), Run(run_id, log_dir=log.root))
-    if not found:
-        raise RunNotFound(f"no run of sweep {sweep_id!r} can be read in the log {log.root}")
-    return about, [found[index] for index in sorted(found)] if "lists" not in about else _whole(about, found)
-
-
-@functools.lru_cache(16)  # a view asks every second, and neither ever changes
-def _said(root: Path, ids: tuple[str, ...]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """``meta`` and ``inputs`` of runs by their id, in the order of the ids; those that cannot be read are left out."""
-    import polars as pl
-
-    log = event_log(root)
-    since, until = (datetime.date.fromisoformat(run_date(run_id)) for run_id in (ids[0], ids[-1]))
-    wanted = pl.col("run_id").is_in(ids) & pl.col("kind").is_in(["meta", "inputs"])
-    events = log.events(since=since, until=until).filter(wanted & (pl.col("seq") < 3)).collect()
-    said: dict[tuple[str, str], Any] = {
-        (run_id, kind): loads(payload, log.artifact)
-        for run_id, kind, payload in events.select("run_id", "kind", "payload").iter_rows()
-    }
-    both = ((run_id, said.get((run_id, "meta")), said.get((run_id, "inputs"))) for run_id in ids)
-    return {run_id: (meta, inputs) for run_id, meta, inputs in both if meta is not None and inputs is not None}
-
-
-def _whole(about: dict[str, Any], found: dict[int, Point]) -> list[Point]:
-    like = next(iter(found.values())).inputs.wire
-    plan = Plan(about["lists"], {}, about["zipped"])
-    return [
-        found.get(index) or Point(index, Inputs({**like, **given})) for index, given in enumerate(plan.combinations())
-    ]
+def _found(sweep_id: str, log_dir: str) -> Sweep:
+    return sweep(sweep_id, log_dir=log_dir)

@@ -49,12 +49,15 @@ class Claim:
         Raises
         ------
         FlowError
-            Another process does already.
+            Another process does already, or the lock cannot be made.
         """
         if not self._is_here:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise FlowError(f"no runs of sweep {self._id} are started: its lock cannot be made: {error}") from error
         until = time.monotonic() + _PATIENCE_S
         while not (held := _locked(file, fcntl.LOCK_EX)) and time.monotonic() < until:
             time.sleep(_PAUSE_S)
@@ -68,9 +71,14 @@ class Claim:
     def release(self, failure: str = "") -> None:
         """Start no more; with the reason, where that is a failure."""
         file, self._held = self._held, None
-        if file is not None:
-            os.pwrite(file, failure.encode(), 0)
-            self._stop.unlink(missing_ok=True)
+        if file is None:
+            return
+        try:
+            with contextlib.suppress(OSError):  # a full disk may well be that reason
+                os.pwrite(file, failure.encode("utf-8", "replace"), 0)
+                self._stop.unlink(missing_ok=True)
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open, too
             os.close(file)
 
     @property
@@ -100,10 +108,19 @@ class Claim:
         return self._held is not None and self._stop.exists()
 
     def end(self, timeout_s: float = 10.0) -> None:
-        """Have whoever holds it stop, and wait for that."""
+        """Have whoever holds it stop, and wait for that.
+
+        Raises
+        ------
+        FlowError
+            It has not stopped in time.
+        """
         until = time.monotonic() + timeout_s
-        while self.is_held and time.monotonic() < until:
-            self._stop.touch()
+        while self.is_held:
+            if time.monotonic() > until:
+                raise FlowError(f"whoever starts the runs of sweep {self._id} has not stopped within {timeout_s:g} s")
+            with contextlib.suppress(OSError):
+                self._stop.touch()
             time.sleep(_PAUSE_S)
 
 

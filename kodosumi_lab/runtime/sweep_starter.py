@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kodosumi_lab.errors import FlowError, KodosumiLabError
@@ -79,8 +80,9 @@ class Starter:
         """Whether more runs may be started."""
         return self._thread is not None
 
-    def add(self, points: list[Point], begin: Callable[[Point], Run]) -> None:
-        """Start these, too.
+    @contextlib.contextmanager
+    def adding(self) -> Iterator[Callable[[list[Point], Callable[[Point], Run]], None]]:
+        """Within this nobody else starts runs, so what is chosen to be started is still to be started when it is added.
 
         Raises
         ------
@@ -88,12 +90,18 @@ class Starter:
             Another process starts runs of this sweep.
         """
         with self.changed:
-            if self._thread is None:
+            fresh = self._thread is None
+            if fresh:
                 self._claim.take()
                 self.failure = None
-                self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
-                self._thread.start()
-            self._queue.extend((point, begin) for point in points)
+            try:
+                yield lambda points, begin: self._queue.extend((point, begin) for point in points)
+            finally:
+                if fresh and self._queue:
+                    self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
+                    self._thread.start()
+                elif fresh:
+                    self._claim.release()
 
     def stop(self) -> None:
         """Start no more; a run that is just being started is there when this returns."""
@@ -110,29 +118,49 @@ class Starter:
     def _run(self) -> None:
         active: list[Run] = []
         while True:
-            active = [run for run in active if not run.done]
+            try:
+                self._work(active)
+            except Exception as error:  # noqa: BLE001 - edge of a thread: whoever waits is told
+                self._fail(error)
+            with self.changed:
+                if self._queue:  # meanwhile
+                    continue
+                self._claim.release(str(self.failure or ""))
+                self._thread = None
+                self.changed.notify_all()
+                return
+
+    def _work(self, active: list[Run]) -> None:
+        """Start what is queued, until nothing is."""
+        while True:
+            active[:] = [run for run in active if not _over(run)]
             with self.changed:
                 if self._claim.is_unwanted:
                     self._drop()
                 if not self._queue:
-                    self._claim.release(str(self.failure or ""))
-                    self._thread = None
-                    self.changed.notify_all()
                     return
                 if len(active) >= self._max_concurrent:
                     self.changed.wait(_PAUSE_S if console.current() is None else _PAUSE_INSIDE_S)
                     continue
                 point, begin = self._queue.popleft()
-            self._start(point, begin, active)
-
-    def _start(self, point: Point, begin: Callable[[Point], Run], active: list[Run]) -> None:
-        try:
-            point.run, point.failure, point.queued = begin(point), "", False
-            active.append(point.run)
-        except Exception as error:  # noqa: BLE001 - edge of a thread: whoever waits is told
-            point.run, point.failure, point.queued = point.earlier, str(error), False
-            self.failure = error if isinstance(error, KodosumiLabError) else FlowError(repr(error))
+            try:
+                point.run, point.failure, point.queued = begin(point), "", False
+                active.append(point.run)
+            except Exception as error:  # noqa: BLE001 - edge of a thread: whoever waits is told
+                point.run, point.failure, point.queued = point.earlier, str(error), False
+                self._fail(error)
             with self.changed:
-                self._drop()
+                self.changed.notify_all()
+
+    def _fail(self, error: Exception) -> None:
         with self.changed:
-            self.changed.notify_all()
+            self.failure = error if isinstance(error, KodosumiLabError) else FlowError(repr(error))
+            self._drop()
+
+
+def _over(run: Run) -> bool:
+    """Whether it has ended; one that cannot be read any more keeps no others waiting."""
+    try:
+        return run.done
+    except Exception:  # noqa: BLE001 - deleted, or its log is away: the next launch says so
+        return True

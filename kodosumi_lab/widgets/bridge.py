@@ -279,8 +279,8 @@ class _Reply:
                 self._timer = asyncio.get_running_loop().call_later(_GATHER_S, self._flush, True)
 
     def wait(self) -> None:
-        """Say that it takes a while, where nothing was said yet."""
-        if not self._begun:
+        """Say that it takes a while: whoever hears nothing for long takes it for gone."""
+        if not self._ended:
             self._post({"t": "wait", "id": self._key}, [])
 
     def failed(self, error: Exception) -> None:

@@ -36,6 +36,8 @@ class Files(LabWidget):
         How many of the files are not there yet.
     failed : str
         Why files could not be sent.
+    wanted, heard, settled : int
+        Each request to send is a number; up to which one somebody has the files, and sending has ended.
     """
 
     _esm = STATIC / "files.js"
@@ -46,6 +48,8 @@ class Files(LabWidget):
     failed = traitlets.Unicode("").tag(sync=True)
     used = traitlets.Unicode("").tag(sync=True)
     wanted = traitlets.Int(0).tag(sync=True)
+    heard = traitlets.Int(0).tag(sync=True)
+    settled = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, element: dict[str, Any], *, log_dir: str | Path | None = None) -> None:
         super().__init__(log_dir=log_dir, element=element)
@@ -97,22 +101,43 @@ class FileField(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     @property
     def ready(self) -> bool:
         """Whether all is there that the value names."""
-        unused = not self.upload.value or self.upload.value != self.upload.used
-        return bool(self.path.value.strip() or self.local) or (unused and not self.upload.pending)
+        if self.path.value.strip() or self.local or not self.upload.value:
+            return True
+        return self.batch is not None and self.upload.value != self.upload.used and not self.upload.pending
+
+    @property
+    def batch(self) -> str | None:
+        """The batch that holds what was sent; None while a file has none."""
+        said = json.loads(self.upload.value) if self.upload.value else {}
+        whole = all(not str(key).startswith("waiting-") for key in said.get("items") or {})
+        return (said.get("batchId") or None) if whole and not self.local else None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the files, as they will be in ``in/``."""
+        if self.path.value.strip() or not self.upload.value:
+            return []
+        return [str(item["filename"]) for item in json.loads(self.upload.value)["items"].values()]
 
     def send(self) -> None:
-        """Have the front end send what is not there yet; :attr:`ready` changes with ``upload.pending``."""
+        """Have the front end send what is not there yet; ``upload.settled`` tells that it has, or cannot."""
         self.upload.wanted += 1
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how the last sending has ended."""
+        return self.ready or self.upload.settled >= self.upload.wanted
 
     def taken(self) -> None:
         """What was sent went to a run; the next one needs it anew."""
-        if self.upload.value and not self.local:
+        if self.batch is not None:
             self.upload.used = self.upload.value
 
     def put(self, value: str) -> None:
         """Show a value: files as JSON text, a path, or the path of a file here where no path may be entered."""
         takes_path, local = self.path in self.children, Path(value).expanduser()
         is_files = value.lstrip().startswith("{")
+        self.upload.failed = ""
         self.local = {local.name: local} if value and not is_files and not takes_path and local.is_file() else {}
         self.upload.value = value if is_files else _named(self.local)
         self.path.value = value if takes_path and not is_files else ""

@@ -22,7 +22,8 @@ from kodosumi_lab.events import dumps
 from kodosumi_lab.flow import Flow
 from kodosumi_lab.forms import SECRET, Model
 from kodosumi_lab.forms.filling import filled
-from kodosumi_lab.runtime.run import Run
+from kodosumi_lab.runtime.run import Run, event_log
+from kodosumi_lab.runtime.uploads import Uploads
 from kodosumi_lab.widgets import code
 from kodosumi_lab.widgets.controls import STYLE, Field, drawn, muted
 from kodosumi_lab.widgets.entered import check_names, no_element, same, secret_of, sent, walk
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FlowForm"]
 
 _WIDE = {"width": "auto"}
+_NOT_LOCAL = "is a file of this machine, which a flow behind an endpoint cannot be given from here: drop it on the form"
 _NOT_SENT = "is not sent yet; wait until it is, or press Launch, which waits"
 
 
@@ -104,7 +106,8 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._files = [field.control for field in self._fields.values() if isinstance(field.control, FileField)]
         self._launch_when_sent = False
         for control in self._files:
-            control.upload.observe(self._arrived, ("pending", "failed"))
+            control.upload.observe(self._arrived, "settled")
+            control.upload.observe(lambda _: self._take(), "failed")
         self._fill(self.elements, initial)
         self.observe(self._assigned, "values")
 
@@ -134,6 +137,9 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def _changed(self, name: str) -> None:
         if not self._busy:
             self._touched.add(name)
+            control = self._fields[name].control
+            if isinstance(control, FileField) and not control.value:
+                self._stay()  # somebody has thought better of it
             self._take()
 
     def _take(self) -> None:
@@ -177,11 +183,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def check(self) -> dict[str, list[str]]:
         """What is wrong with what is entered, by element; empty when it can be launched. Nothing is started."""
-        failed = {
-            name: [field.control.problem]
-            for name, field in self._fields.items()
-            if isinstance(field.control, FileField) and field.control.problem
-        }
+        failed = _of_files(self._asked_files())
         values = self._entered()
         if self._model is None:
             return {**self._defaults.check(sent(values)), **failed}
@@ -242,11 +244,12 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         return run
 
     def _launched(self, values: dict[str, Any]) -> Run | ForeignRun:
-        absent = {name: [_NOT_SENT] for name, field in self._fields.items() if field.control in self._unsent()}
+        absent = {name: [_NOT_SENT] for name, control in self._asked_files().items() if not control.ready}
         if absent:
             raise InputsError.of(absent, flow=self.flow.name)
         if not isinstance(self.flow, Flow):
             errors = self.check()
+            errors |= {name: [_NOT_LOCAL] for name, control in self._asked_files().items() if control.local}
             if errors:
                 raise InputsError.of(errors, flow=self.flow.name)
             return self.flow.submit(sent(values))
@@ -255,7 +258,15 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         checked = self.flow.inputs.from_form(values)
         batches = list(dict.fromkeys(self.flow.inputs.form().uploads(values).values()))
         local = {name: path for control in self._files for name, path in control.local.items()}
-        return launch(self.flow, checked, files=local or None, batches=batches)
+        try:
+            return launch(self.flow, checked, files=local or None, batches=batches)
+        except KodosumiLabError:
+            desk = Uploads(event_log().root)
+            for control in self._files:  # what was given to a run that did not start is used up
+                with contextlib.suppress(KodosumiLabError):
+                    if control.batch is not None and desk.is_complete(control.batch):
+                        control.taken()
+            raise
 
     def _pressed(self, element: dict[str, Any]) -> None:
         self._pressed_action = {element["name"]: element.get("value")} if element.get("name") else {}
@@ -282,22 +293,39 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         finally:
             self._launcher.disabled = False
 
+    def _asked_files(self) -> dict[str, FileField]:
+        """File fields by name, but for those in groups that are switched off."""
+        off = self._defaults.switched_off(self._entered())
+        return {
+            name: field.control
+            for name, field in self._fields.items()
+            if isinstance(field.control, FileField) and name not in off
+        }
+
     def _unsent(self) -> list[FileField]:
-        return [control for control in self._files if not control.ready]
+        return [control for control in self._asked_files().values() if not control.ready]
 
     def _arrived(self, _: Any) -> None:
-        """A file has arrived, or cannot: go on with the launch that waits for all of them."""
+        """Sending has ended, well or not: go on with the launch that waits for all of it."""
         self._take()
-        if self._launch_when_sent and (not self._unsent() or any(control.problem for control in self._files)):
-            self._launch_when_sent = False
-            if not self._unsent():
-                self._launch_pressed()
-                return
-            self._all_told, self._launcher.disabled = True, False
-            self._tell()
+        if not self._launch_when_sent or not all(control.is_settled for control in self._files):
+            return
+        self._stay()
+        if not self._unsent():
+            self._launch_pressed()
+            return
+        self._all_told = True
+        self._tell()
+
+    def _stay(self) -> None:
+        """No launch waits for files any more."""
+        if self._launch_when_sent:
+            self._launch_when_sent, self._launcher.disabled = False, False
+            self.say()
 
     def reset(self) -> None:
         """Show what the form opened with."""
+        self._stay()
         self._touched, self._all_told = set(), False
         self._fill(self.elements)
         self.say()
@@ -401,6 +429,19 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
 
 # -- pieces -------------------------------------------------------------------------------
+
+
+def _of_files(controls: dict[str, FileField]) -> dict[str, list[str]]:
+    """What is wrong with files: they could not be sent, or two of them would have one name."""
+    told: dict[str, list[str]] = {}
+    taken: dict[str, str] = {}
+    for name, control in controls.items():
+        if control.problem:
+            told[name] = [control.problem]
+        twice = [file for file in control.names if taken.setdefault(file, name) != name]
+        if twice:
+            told[name] = [*told.get(name, []), f"two files would be in/{twice[0]}; rename one of them"]
+    return told
 
 
 def _title(flow: Any) -> str:

@@ -68,7 +68,8 @@ def test_a_sweep_is_cancelled_and_gone_on_with_over_http(gateway: dict[str, Any]
     assert sweep.done
     assert ask("POST", f"{sweep.id}/resume") == {"runs": 2}  # the gateway starts the others
     assert sweep.wait(60).counts == {"cancelled": 1, "finished": 2}
-    assert (sweep[1].meta["user"], sweep[1].meta["launched_by"]) == ("olga", "http")
+    about = sweep[1].meta  # it stays the sweep of whoever began it
+    assert (about["user"], about["by"], about["launched_by"]) == (sweep[0].meta["user"], "olga", "http")
     assert ask("POST", f"{sweep.id}/rerun") == {"runs": 0}  # none has failed
 
 

@@ -136,6 +136,37 @@ def test_files_are_dropped_into_a_form_sent_with_progress_and_again_for_the_next
     assert "'document': None" in book.text(3)
 
 
+def test_a_form_that_is_shown_twice_launches_with_its_file_and_one_of_another_page_asks_for_it_again(
+    jupyter_on_ray: Jupyter, open_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = open_lab(jupyter_on_ray)
+    cells = [COUNTING, "form = count_letters.form()\nform", "form", "print(form.run.wait(60).result())"]
+    book = lab.open(jupyter_on_ray.notebook("twice.ipynb", cells))
+    for index in range(3):
+        book.run(index, timeout_s=120)
+    one, other = book.output(1), book.output(2)
+    small = tmp_path / "small.txt"
+    small.write_text("three")
+    drop(one.locator(".kl-form-drop"), "small.txt", small)
+    other.get_by_text("small.txt", exact=False).first.wait_for()
+    other.get_by_role("button", name="Launch", exact=True).click()  # where the file is not
+    one.get_by_text("finished", exact=True).first.wait_for(timeout=60_000)
+    book.run(3)
+    assert book.text(3).strip() == "small.txt has 5 bytes, 0"
+
+    book.save()
+    lab.reload(saved="twice.ipynb")
+    again = book.output(1)
+    launch = again.get_by_role("button", name="Launch", exact=True)
+    launch.click(timeout=60_000)
+    again.get_by_text("The files were on the page that was left: choose them again.").wait_for(timeout=20_000)
+    again.get_by_text("is required").first.wait_for()
+    drop(again.locator(".kl-form-drop"), "small.txt", small)
+    launch.click()
+    book.ready()
+    eventually(lambda: "finished" in again.inner_text(), timeout_s=60)
+
+
 def drop(place: Any, name: str, path: Path) -> None:
     """Drop a local file on an element: the browser's own events, with its own file object."""
     page = place.page

@@ -119,6 +119,7 @@ def test_chosen_runs_are_compared_below_their_list(jupyter_on_ray: Jupyter, open
     out.get_by_role("heading", name="2 runs compared").wait_for()
     table = out.get_by_role("table", name="inputs compared")
     row = table.get_by_role("row", name=re.compile("heat"))
+    row.wait_for()
     assert row.get_by_role("cell").all_inner_texts()[1:] == ["mild", "fierce"]
     assert row.get_by_role("img", name="differs").count() == 1
     assert table.get_by_role("row", name=re.compile("minutes")).get_by_role("img", name="same").count() == 1

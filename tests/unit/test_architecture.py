@@ -94,6 +94,7 @@ ROWS = [
         "runtime.sweep_frame",
         "runtime.sweep_claim",
         "runtime.sweep_starter",
+        "runtime.sweep_log",
         "runtime.sweep",
         "runtime.diff",
     ],

@@ -310,26 +310,74 @@ def sent(name: str, batch: str = "b" * 32) -> str:
     return json.dumps({"batchId": batch, "items": {f"{batch}-1": {"filename": name, "totalChunks": 1}}})
 
 
+def on_its_way(upload: Any, name: str) -> None:
+    with upload.hold_trait_notifications():
+        upload.value, upload.pending = sent(name, ""), 1
+
+
 def test_a_launch_waits_for_files_that_are_on_their_way_and_tells_what_failed() -> None:
     @kl.flow
     def weigh_parcel(document: kl.UploadFile) -> None: ...
 
     form = weigh_parcel.form()
     upload = form.controls["document"].upload
-    with upload.hold_sync():
-        upload.value, upload.pending = sent("d.txt", ""), 1
+    on_its_way(upload, "d.txt")
     with pytest.raises(InputsError, match="document: is not sent yet"):
         form.launch()
-    button(form, "Launch").click()
-    assert "sending files" in text_of(form)
-    assert button(form, "Launch").disabled
-    assert upload.wanted == 1  # the front end is asked to go on
-    with upload.hold_trait_notifications():
+    for attempt in (1, 2):  # however often it is pressed
+        button(form, "Launch").click()
+        assert "sending files" in text_of(form)
+        assert button(form, "Launch").disabled
+        assert upload.wanted == attempt  # the front end is asked to go on
         upload.failed = "d.txt was not sent: try again, or remove it"
-    assert "d.txt was not sent" in text_of(form)
-    assert not button(form, "Launch").disabled
+        upload.settled = attempt
+        assert "d.txt was not sent" in text_of(form)
+        assert not button(form, "Launch").disabled
     upload.failed = ""
     assert form.errors == {}
+
+
+def test_a_file_that_is_nowhere_any_more_is_not_launched_without() -> None:
+    @kl.flow
+    def weigh_crate(document: kl.UploadFile) -> None: ...
+
+    form = weigh_crate.form()
+    upload = form.controls["document"].upload
+    on_its_way(upload, "d.txt")
+    upload.pending = 0  # whatever a view says that does not have the file
+    assert not form.controls["document"].ready
+    with pytest.raises(InputsError, match="document: is not sent yet"):
+        form.launch()
+
+
+@pytest.mark.parametrize("how", ["reset", "remove"])
+def test_a_launch_that_waits_for_files_is_given_up(how: str) -> None:
+    @kl.flow
+    def weigh_sack(n: int = 3, document: kl.UploadFile | None = None) -> None: ...
+
+    form = weigh_sack.form()
+    upload = form.controls["document"].upload
+    on_its_way(upload, "d.txt")
+    button(form, "Launch").click()
+    assert button(form, "Launch").disabled
+    if how == "reset":
+        form.reset()
+    else:
+        upload.value = ""
+    assert not button(form, "Launch").disabled
+    upload.settled = upload.wanted  # what arrives afterwards launches nothing
+    assert form.run is None
+    assert "launching" not in text_of(form)
+
+
+def test_two_files_of_one_name_are_refused_before_anything_is_sent() -> None:
+    @kl.flow
+    def compare_files(one: kl.UploadFile, other: kl.UploadFile) -> None: ...
+
+    form = compare_files.form()
+    form.controls["one"].upload.value = sent("a.txt")
+    form.controls["other"].upload.value = sent("a.txt", "c" * 32)
+    assert form.errors == {"other": ["two files would be in/a.txt; rename one of them"]}
 
 
 def test_what_was_sent_with_one_launch_is_not_taken_for_the_next() -> None:

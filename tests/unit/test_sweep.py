@@ -159,10 +159,20 @@ def test_a_sweep_is_found_in_the_log_with_its_newest_runs_and_what_was_never_sta
 
 
 def test_secrets_are_not_kept_so_a_sweep_that_had_some_is_not_gone_on_with(writer: LogWriter) -> None:
-    write(writer, 0, 0, status("running", runner="r"))
+    write(writer, 0, 0, status("running"), status("error", reason="E: no"))
     sweep = kl.sweep("abc", log_dir=writer.layout.root)
     with pytest.raises(FlowError, match=r"had secrets, which are not kept \(key\)"):
-        sweep._repeat(sweep._points[0])
+        sweep.rerun_failed()
+
+
+def test_a_handle_is_pickled_and_what_is_badly_said_is_passed_over(writer: LogWriter) -> None:
+    import pickle
+
+    write(writer, 0, 0, status("running"), final(1), status("finished"))
+    odd = meta(flow="gaps", tags=["sweep:abc"], sweep={"id": "abc"}, options={})
+    Emitter(new_run(n=1)).send(writer, odd, row("inputs", {}))
+    again = pickle.loads(pickle.dumps(kl.sweep("abc", log_dir=writer.layout.root)))
+    assert (again.id, again.of, again.counts) == ("abc", 3, {"finished": 1})
 
 
 def test_a_grid_tells_each_state_in_words(writer: LogWriter) -> None:

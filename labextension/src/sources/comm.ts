@@ -30,6 +30,8 @@ interface Posted {
 }
 
 interface Pending {
+  /** Asks only: may be asked again. */
+  readonly asks: boolean;
   wait(): void;
   fail(error: Error): void;
   take(message: Message, data: Uint8Array<ArrayBuffer>): void;
@@ -46,6 +48,8 @@ export class CommTransport implements Transport {
   readonly name = 'comm';
   private readonly pending = new Map<number, Pending>();
   private outbox: Posted[] = [];
+  /** How often the kernel has said anything. */
+  private heard = 0;
 
   constructor(
     private readonly model: Model,
@@ -64,12 +68,13 @@ export class CommTransport implements Transport {
 
   /** Whether the kernel still answers; if not, nothing that was asked will be. */
   private async probe(signal: AbortSignal): Promise<void> {
-    const asked = [...this.pending.values()];
+    const asked = [...this.pending.values()].filter((one) => one.asks);
+    const { heard } = this;
     const over = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
     try {
       await this.send({ method: 'GET', path: '/api/v1/health', signal: over });
     } catch {
-      if (!signal.aborted) for (const one of asked) one.fail(new Unreachable('the kernel is gone', KERNEL));
+      if (!signal.aborted && this.heard === heard) for (const one of asked) one.fail(new Unreachable('the kernel is gone', KERNEL));
     }
   }
 
@@ -83,7 +88,10 @@ export class CommTransport implements Transport {
     return new Promise((resolve, reject) => {
       const queue = new Queue();
       let answered = false;
-      const late = (): void => fail(new Unreachable('the kernel has not answered', KERNEL));
+      const late = (): void => {
+        this.tell({ t: 'abort', id }); // it may only be slow
+        fail(new Unreachable('the kernel has not answered', KERNEL));
+      };
       let timer = setTimeout(late, this.timeoutMs);
       const fail = (error: Error): void => {
         clearTimeout(timer);
@@ -100,6 +108,7 @@ export class CommTransport implements Transport {
         fail(new DOMException('aborted', 'AbortError'));
       });
       this.pending.set(id, {
+        asks: request.method === 'GET',
         wait,
         fail,
         take: (message, data) => {
@@ -157,6 +166,7 @@ export class CommTransport implements Transport {
 
   private receive(raw: unknown, given: unknown): void {
     const message = (raw instanceof Map ? Object.fromEntries(raw) : raw) as Partial<Message> & Omit<Message, 't'>;
+    this.heard++;
     if (message.t === 'wait') this.pending.get(message.id)?.wait();
     if (message.t !== 'reply') return;
     this.settle(message.id);

@@ -330,7 +330,8 @@ export class Source {
     return new TextDecoder().decode(await reply.bytes());
   }
 
-  private lost({ who }: Unreachable): void {
+  /** Nothing answers. */
+  lost({ who }: Unreachable): void {
     this.away = who;
     this.connection.set('lost');
   }

@@ -62,7 +62,7 @@ export function poll(source: Source, path: () => string, take: (data: unknown) =
       } catch (error) {
         if (over()) return;
         if (aborted(error) && !late.signal.aborted) continue;
-        if (late.signal.aborted) source.connection.set('lost');
+        if (late.signal.aborted) source.lost(new Unreachable('no answer in time'));
         else if (!(error instanceof Unreachable) && !(error instanceof Refusal)) throw error;
         failures++;
         known = { path: '', etag: '' };

@@ -83,7 +83,7 @@ class Runs {
     };
     this.filters = new Filters(this.query, rolling, source, signal);
     const compare = options.compare?.bind(options);
-    this.compared = new Compared(source, host, signal);
+    this.compared = new Compared(source, host, signal, () => this.bulk.focus());
     const comparison = options.comparing ? (ids: string[]): void => this.compared.show(ids) : undefined;
     const statusOf = (id: string): RunRow['status'] | undefined => this.seen.get(id)?.status;
     this.bulk = new Bulk(source, this.selection, { compare, comparison, statusOf, done: () => this.list.refresh() }, host, signal);

@@ -44,6 +44,8 @@ class SweepView {
   private readonly buttons: Record<'cancel' | 'rerun' | 'resume', HTMLButtonElement>;
   private readonly place = h('div', { class: 'kl-sweep-scroll' });
   private readonly below = h('div', { class: 'kl-sweep-run' });
+  private readonly lines = h('tbody', {});
+  private readonly more = h('p', { class: 'kl-muted' });
   private cells = new Map<number, Cell>();
   private shape = '';
   private info: SweepInfo | null = null;
@@ -63,7 +65,7 @@ class SweepView {
     setText(this.told, 'Loading…');
     parent.append(this.element);
     const refused = (problem: Refusal): void => {
-      if (this.info === null) setText(this.told, problem.problem.status === 404 ? 'None of its runs is in the log yet.' : problem.message);
+      if (this.info === null) setText(this.told, problem.problem.status === 404 && problem.kind !== 'sweep-not-started' ? 'None of its runs is in the log yet.' : problem.message);
     };
     const answered = (): void => {
       this.answered = Date.now();
@@ -81,7 +83,7 @@ class SweepView {
   }
 
   private going(info: SweepInfo): boolean {
-    return info.starting || info.rows.some((row) => row.status !== null && !TERMINAL.includes(row.status));
+    return info.starting || STATUSES.some((status) => !TERMINAL.includes(status) && info.counts[status]);
   }
 
   private draw(info: SweepInfo): void {
@@ -94,7 +96,7 @@ class SweepView {
     setText(this.told, `${ended} of ${info.total}: ${parts.join(', ')}`);
     const failed = FAILED.some((status) => info.counts[status]);
     this.buttons.cancel.hidden = !this.going(info);
-    this.buttons.rerun.hidden = !failed;
+    this.buttons.rerun.hidden = !failed || info.starting;
     this.buttons.resume.hidden = info.starting || !info.counts['waiting'];
     setText(this.problem, info.failure === '' ? '' : `The rest was not started: ${info.failure}`);
     this.problem.hidden = info.failure === '';
@@ -116,45 +118,55 @@ class SweepView {
 
   private body(info: SweepInfo): void {
     const grid = gridOf(info);
-    const shape = JSON.stringify([info.over, grid !== null, info.rows.map((row) => row.index)]);
+    // a list only grows; in a grid each has its place from the start
+    const shape = JSON.stringify(grid ? [info.over, grid.ups, grid.sides] : info.over);
     if (shape !== this.shape) {
       this.shape = shape;
       this.cells = new Map();
       fill(this.place, grid ? this.grid(info, grid) : this.list(info));
     }
+    if (!grid) this.grow(info);
     for (const row of info.rows) this.cells.get(row.index)?.draw(row, row.run_id !== null && row.run_id === this.open.id);
   }
 
   private cell(row: SweepRow, info: SweepInfo, full: boolean): Cell {
     const named = info.over.map((name) => `${name} ${row.inputs[name] ?? ''}`).join(', ');
-    const cell = new Cell(named, full, (id) => this.choose(id));
+    const cell = new Cell(named, full, !this.host.openRun, (id) => this.choose(id));
     this.cells.set(row.index, cell);
     return cell;
   }
 
   private grid(info: SweepInfo, { ups, sides, at }: Grid): HTMLTableElement {
     const [down, across] = info.over as [string, string];
-    const head = h('tr', {}, h('th', { text: `${down} ↓  ${across} →` }), ...sides.map((side) => h('th', { scope: 'col', text: side })));
+    const head = h('tr', {}, h('th', { text: `${down} ↓  ${across} →` }), ...sides.map((side) => h('th', { scope: 'col', text: side, title: side })));
     const body = h('tbody', {});
     for (const up of ups) {
       const cells = sides.map((side) => h('td', {}, this.cell(at.get(JSON.stringify([up, side]))!, info, false).button));
-      body.append(h('tr', {}, h('th', { scope: 'row', text: up }), ...cells));
+      body.append(h('tr', {}, h('th', { scope: 'row', text: up, title: up }), ...cells));
     }
     return h('table', { class: 'kl-sweep-grid', 'aria-label': `${down} by ${across}` }, h('thead', {}, head), body);
   }
 
   private list(info: SweepInfo): HTMLElement {
+    this.lines.replaceChildren();
     const names = [...info.over, 'Status', 'Run', 'Result'];
     const head = h('tr', {}, h('th', { class: 'kl-sweep-index', text: '#' }), ...names.map((name) => h('th', { scope: 'col', text: name })));
-    const body = h('tbody', {});
+    return h('div', {}, h('table', { class: 'kl-sweep-list', 'aria-label': 'Combinations' }, h('thead', {}, head), this.lines), this.more);
+  }
+
+  /** Rows of combinations that are not in the list yet, each at its place. */
+  private grow(info: SweepInfo): void {
     for (const row of info.rows.slice(0, LISTED)) {
+      if (this.cells.has(row.index)) continue;
       const cell = this.cell(row, info, true);
       const given = info.over.map((name) => h('td', { class: 'kl-sweep-input', text: row.inputs[name] ?? '', title: row.inputs[name] ?? '' }));
-      body.append(h('tr', {}, h('th', { class: 'kl-sweep-index', scope: 'row', text: row.index }), ...given, h('td', {}, cell.button), h('td', {}, cell.run), h('td', { class: 'kl-sweep-result' }, cell.result)));
+      const line = h('tr', { 'data-index': row.index }, h('th', { class: 'kl-sweep-index', scope: 'row', text: row.index }), ...given,
+        h('td', {}, cell.button), h('td', {}, cell.run), h('td', { class: 'kl-sweep-result' }, cell.result));
+      const after = [...this.lines.rows].find((other) => Number(other.dataset['index']) > row.index);
+      this.lines.insertBefore(line, after ?? null);
     }
-    const table = h('table', { class: 'kl-sweep-list', 'aria-label': 'Combinations' }, h('thead', {}, head), body);
-    const more = info.total - Math.min(LISTED, info.rows.length);
-    return more > 0 ? h('div', {}, table, h('p', { class: 'kl-muted', text: `and ${count(more)} more; sweep.frame() has all` })) : table;
+    const more = info.total - this.cells.size;
+    setText(this.more, more > 0 ? `and ${count(more)} more; sweep.frame() has all` : '');
   }
 
   // -- what is done
@@ -207,7 +219,7 @@ class Cell {
   private readonly bar = h('progress', { max: 1, hidden: true });
   private row: SweepRow | null = null;
 
-  constructor(private readonly named: string, private readonly full: boolean, chosen: (id: string) => void) {
+  constructor(private readonly named: string, private readonly full: boolean, private readonly expands: boolean, chosen: (id: string) => void) {
     this.button.append(this.status, this.time, this.bar);
     this.button.addEventListener('click', () => {
       if (this.row?.run_id) chosen(this.row.run_id);
@@ -220,7 +232,7 @@ class Cell {
     this.status.dataset['status'] = row.status ?? 'cancelled';
     setText(this.status, status);
     this.button.disabled = row.run_id === null;
-    this.button.setAttribute('aria-expanded', String(open));
+    if (this.expands) this.button.setAttribute('aria-expanded', String(open));
     const going = row.progress !== null && (row.status === 'running' || row.status === 'awaiting');
     this.bar.hidden = !going;
     if (going) this.bar.value = row.progress!;
@@ -252,7 +264,7 @@ interface Grid {
 /** Rows and columns, where each of two inputs' values is with each of the other's. */
 function gridOf(info: SweepInfo): Grid | null {
   const [down, across] = info.over;
-  if (info.zipped || info.over.length !== 2 || down === undefined || across === undefined || info.total > GRID) return null;
+  if (info.zipped || info.over.length !== 2 || info.rows.length < info.total || down === undefined || across === undefined || info.total > GRID) return null;
   const at = new Map(info.rows.map((row) => [JSON.stringify([row.inputs[down] ?? '', row.inputs[across] ?? '']), row]));
   const ups = [...new Set(info.rows.map((row) => row.inputs[down] ?? ''))];
   const sides = [...new Set(info.rows.map((row) => row.inputs[across] ?? ''))];

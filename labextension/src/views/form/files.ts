@@ -167,13 +167,15 @@ class FilesView {
 
   /** Files of a value that was filled in: only their names are known. */
   private before(value: string): void {
-    if (this.rows.querySelector('.kl-form-earlier')) return;
+    const there = this.rows.querySelector<HTMLElement>('.kl-form-earlier');
+    if (there?.dataset['value'] === value) return;
+    there?.remove();
     const forget = h('button', { type: 'button', class: 'kl-link', text: 'Remove' });
     forget.addEventListener('click', () => {
       this.reset(null);
       this.changed(true);
     });
-    this.rows.append(h('li', { class: 'kl-form-earlier' }, `${listed(namesIn(value))} `, h('span', { class: 'kl-muted', text: 'sent before' }), forget));
+    this.rows.append(h('li', { class: 'kl-form-earlier', 'data-value': value }, `${listed(namesIn(value))} `, h('span', { class: 'kl-muted', text: 'sent before' }), forget));
   }
 
 }

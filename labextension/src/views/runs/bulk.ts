@@ -8,6 +8,8 @@ import type { Host } from '../host.ts';
 import type { Selection } from './selection.ts';
 
 const AT_ONCE = 4;
+/** As many as the gateway compares. */
+const COMPARED = 12;
 
 export interface BulkOptions {
   compare?(ids: string[]): void;
@@ -63,10 +65,16 @@ export class Bulk {
     this.cancel.disabled = open.length === 0 || this.busy;
     this.cancel.title = open.length === 0 ? 'They have all ended' : '';
     this.compare.hidden = ids.length < 2 || !(this.options.compare || this.options.comparison) || this.asking;
+    this.compare.disabled = ids.length > COMPARED;
+    this.compare.title = ids.length > COMPARED ? `At most ${COMPARED} runs are compared at once` : '';
     this.clear.hidden = ids.length === 0 || this.asking;
     for (const element of [this.question, this.yes, this.no]) element.hidden = !this.asking;
     setText(this.question, `Cancel ${plural(open.length, 'run')}?`);
     this.element.classList.toggle('kl-idle', ids.length === 0 && this.outcome.textContent === '');
+  }
+
+  focus(): void {
+    this.compare.focus();
   }
 
   private open(): string[] {

@@ -10,14 +10,18 @@ export class Compared {
   readonly element = h('div', { class: 'kl-runs-compared', hidden: true });
   private shown = new AbortController();
 
-  constructor(private readonly source: Source, private readonly host: Host, private readonly signal: AbortSignal) {
+  /** `closed` is called when a person has closed it. */
+  constructor(private readonly source: Source, private readonly host: Host, private readonly signal: AbortSignal, private readonly closed: () => void) {
     signal.addEventListener('abort', () => this.shown.abort(), { once: true });
   }
 
   show(ids: readonly string[]): void {
     this.close();
     this.shown = new AbortController();
-    const close = h('button', { type: 'button', class: 'kl-btn', text: 'Close', onclick: () => this.close() });
+    const close = h('button', { type: 'button', class: 'kl-btn', text: 'Close', onclick: () => {
+      this.close();
+      this.closed();
+    } });
     const code = `kl.diff(${ids.map((id) => `"${id.slice(-12)}"`).join(', ')})`;
     const title = h('h3', { text: `${plural(ids.length, 'run')} compared`, tabindex: -1 });
     fill(this.element, h('div', { class: 'kl-row' }, title, h('code', { class: 'kl-mono', text: code }), this.taking(code), h('span', { class: 'kl-grow' }), close));

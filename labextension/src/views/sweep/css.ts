@@ -7,7 +7,7 @@ export const SWEEP_STYLE = `
 .kl .kl-sweep-scroll { overflow: auto; max-height: 60vh; }
 .kl .kl-sweep table { border-collapse: collapse; }
 .kl .kl-sweep :is(td, th) { padding: 3px 10px 3px 0; text-align: start; vertical-align: middle; }
-.kl .kl-sweep thead th { position: sticky; inset-block-start: 0; z-index: 1; background: var(--kl-bg); font-weight: 600; color: var(--kl-fg2); white-space: nowrap; border-block-end: 1px solid var(--kl-border); }
+.kl .kl-sweep thead th { max-width: 22em; overflow: hidden; text-overflow: ellipsis; position: sticky; inset-block-start: 0; z-index: 1; background: var(--kl-bg); font-weight: 600; color: var(--kl-fg2); white-space: nowrap; border-block-end: 1px solid var(--kl-border); }
 .kl .kl-sweep tbody th { font-weight: 600; max-width: 22em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .kl .kl-sweep th.kl-sweep-index { font-weight: 400; color: var(--kl-fg2); font-variant-numeric: tabular-nums; }
 .kl .kl-sweep-list { width: 100%; }
