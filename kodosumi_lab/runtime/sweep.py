@@ -207,12 +207,13 @@ class Sweep:
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            self._wait(end)
-            while self.starting:  # elsewhere, too
-                if end is not None and time.monotonic() > end:
-                    raise WaitTimeout
-                time.sleep(_PAUSE_S)
+            more = True
+            while more:
+                more = self.starting  # be it elsewhere; asked before, so that what is started meanwhile is waited for
                 self._wait(end)
+                if more and end is not None and time.monotonic() > end:
+                    raise WaitTimeout
+                time.sleep(_PAUSE_S if more else 0.0)
         except WaitTimeout:
             told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
             raise WaitTimeout(f"sweep {self.id} has not ended within {timeout_s:g} s ({told}); it goes on") from None

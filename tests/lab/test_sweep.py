@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from conftest import eventually
 from pydantic import Field
 
 import kodosumi_lab as kl
-from kodosumi_lab.errors import WaitTimeout
+from kodosumi_lab.errors import FlowError, WaitTimeout
 
 pytestmark = pytest.mark.ray
 
@@ -119,6 +120,26 @@ print(sweep.cancel(), sweep.starting)
     sweep.wait(60)
     assert sweep.counts == {"cancelled": 1, "waiting": 2}
     assert (sweep.starting, sweep.done, sweep.failure) == (False, True, "")
+
+
+def test_two_who_go_on_with_a_sweep_at_once_start_nothing_twice(lab: Any) -> None:
+    sweep = kitchen.asleepy.sweep(seconds=[60.0, 0.1, 0.2, 0.3], max_concurrent=1)
+    eventually(lambda: sweep.counts.get("running") == 1)
+    sweep.cancel()
+    others = [kl.sweep(sweep.id) for _ in range(2)]
+    assert [one.max_concurrent for one in others] == [1, 1]
+
+    def resumed(one: Any) -> int:
+        try:
+            return int(one.resume())
+        except FlowError:  # the other one does
+            return 0
+
+    with ThreadPoolExecutor() as pool:
+        assert sum(pool.map(resumed, others)) == 3
+    assert sweep.wait(60).counts == {"cancelled": 1, "finished": 3}
+    tagged = kl.runs().filter(pl.col("tags").list.contains(f"sweep:{sweep.id}")).collect()
+    assert len(tagged) == 4
 
 
 async def _awaited(sweep: Any) -> Any:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import eventually
+from logkit import new_run
 
 from kodosumi_lab.errors import FlowError
+from kodosumi_lab.forms import Inputs
+from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.sweep_claim import Claim
+from kodosumi_lab.runtime.sweep_starter import Point, Starter
 
 HOLD = """
 import sys, time
@@ -91,3 +97,54 @@ def test_where_there_is_no_log_everybody_may(tmp_path: Path) -> None:
     assert not claim.is_held
     claim.release()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def starting(tmp_path: Path, begin: Callable[[Point], Run], count: int = 3) -> tuple[Starter, list[Point]]:
+    starter = Starter(1, Claim(tmp_path, "5e4"))
+    points = [Point(index, Inputs({}), queued=True) for index in range(count)]
+    with starter.adding() as add:
+        add(points, begin)
+    eventually(lambda: not starter.busy)
+    return starter, points
+
+
+def test_a_run_that_cannot_be_read_any_more_keeps_the_others_not_waiting(tmp_path: Path) -> None:
+    starter, points = starting(tmp_path, lambda point: Run(new_run(n=point.index), log_dir=tmp_path))
+    assert [point.run is not None for point in points] == [True] * 3
+    assert (starter.failure, Claim(tmp_path, "5e4").is_held) == (None, False)
+
+
+def test_what_cannot_be_started_ends_the_rest_and_says_why(tmp_path: Path) -> None:
+    def begin(point: Point) -> Run:
+        if point.index == 1:
+            raise FlowError("no cluster")
+        return Run(new_run(n=point.index), log_dir=tmp_path)
+
+    starter, points = starting(tmp_path, begin)
+    assert [(point.run is not None, point.queued) for point in points] == [
+        (True, False),
+        (False, False),
+        (False, False),
+    ]
+    claim = Claim(tmp_path, "5e4")
+    assert (str(starter.failure), claim.failure, claim.is_held) == ("no cluster", "no cluster", False)
+    starter.stop()  # blocks nobody
+
+
+def test_a_lock_that_cannot_be_made_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    starter = Starter(1, Claim(tmp_path, "5e4"))
+    with pytest.raises(FlowError, match="its lock cannot be made"), starter.adding():
+        raise AssertionError("not reached")
+    assert not starter.busy
+
+
+def test_a_fork_does_not_keep_what_was_given_back(tmp_path: Path) -> None:
+    claim = Claim(tmp_path, "5e4")
+    claim.take()
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
+    child.start()
+    claim.release()
+    assert not claim.is_held
+    child.kill()
+    child.join()
