@@ -76,7 +76,7 @@ format: env  ## let the formatter decide
 	$(RUN)/ruff format .
 
 soak: env  ## the survival tests at full size; up to an hour
-	KODOSUMI_SOAK=1 $(RUN)/python -m pytest tests/lab/test_survival.py tests/lab/test_clusters.py tests/unit --timeout 3600
+	KODOSUMI_SOAK=1 $(RUN)/python -m pytest tests/lab/test_survival.py tests/lab/test_clusters.py tests/unit tests/browser/test_runs_view.py --timeout 3600
 
 bench: env  ## all benchmarks; writes benchmarks/RESULTS.md
 	$(RUN)/python -m benchmarks
