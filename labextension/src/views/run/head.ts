@@ -62,8 +62,12 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
     { label: t('Copy Python'), run: () => void copied(code, 'Python') },
     ...(host.insertCode ? [{ label: t('Insert Python'), run: () => host.insertCode?.(code) }] : []),
     ...(context.source.readOnly === null ? [{ label: t('Export run'), run: () => void exported(context, said) }] : []),
-    { label: t('Download events (NDJSON)'), run: () => void save(context, 'application/x-ndjson', 'ndjson', said) },
-    { label: t('Download events (CSV)'), run: () => void save(context, 'text/csv', 'csv', said) },
+    ...(context.source.downloads
+      ? [
+          { label: t('Download events (NDJSON)'), run: () => void save(context, 'application/x-ndjson', 'ndjson', said) },
+          { label: t('Download events (CSV)'), run: () => void save(context, 'text/csv', 'csv', said) },
+        ]
+      : []),
   ]);
   parent.append(
     h(

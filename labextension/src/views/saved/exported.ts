@@ -70,6 +70,9 @@ const NOWHERE: Transport = {
 };
 
 export class ExportedSource extends FrozenSource {
+  /** The file has them all, and who has it needs no other. */
+  override readonly downloads: boolean = false;
+
   constructor(
     private readonly exported: Exported,
     /** Who has what is the same for all runs, such as the library of plots. */
