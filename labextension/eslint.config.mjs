@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'lib/', 'static/', 'build.mjs', 'stamp.mjs', 'eslint.config.mjs', 'vitest.config.mjs', 'rspack.config.cjs'] },
+  { ignores: ['node_modules/', 'lib/', 'static/', 'build.mjs', 'stamp.mjs', 'words.mjs', 'words.test.mjs', 'eslint.config.mjs', 'vitest.config.mjs', 'rspack.config.cjs'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

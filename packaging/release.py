@@ -116,7 +116,7 @@ def older(uv: str, folder: Path, version: str) -> Path:
 
 
 #: Tests in JupyterLab that are about what is installed; not the command `lab`, and not the tests that install.
-STORIES = ("fixtures", "extension", "notebooks", "toasts", "files", "servers", "dragging", "on_ray")
+STORIES = ("fixtures", "extension", "notebooks", "toasts", "files", "servers", "dragging", "language", "on_ray")
 
 
 def stories(place: Environment) -> str:

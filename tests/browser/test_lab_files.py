@@ -16,6 +16,7 @@ from conftest import eventually
 import kodosumi_lab as kl
 from browser.lab import AT_BOTH, Jupyter, Lab, Servers, one_each, serve_jupyter
 from browser.showcase import Showcase
+from browser.test_lab_extension import sidebar
 
 #: What the browser says of a refusal that a test provokes.
 REFUSED = "status of 422"
@@ -78,6 +79,9 @@ def test_an_exported_run_is_shown_by_a_double_click_and_comes_back(lab: Lab, sho
     with lab.page.expect_download() as saved:
         shown.get_by_role("button", name="passages.csv").click()
     assert Path(saved.value.path()).read_text() == "passage,score\nA heap is …,0.93\n"
+    shown.get_by_role("button", name="More actions").click()
+    assert shown.get_by_role("menuitem").all_inner_texts() == ["Copy id", "Copy Python"], "what the file cannot do"
+    lab.page.keyboard.press("Escape")
     assert lab.page.evaluate("globalThis.hit") is None, "what a file says is not run"
     lab.reload(saved="rich.kodosumi-run.json")
     lab.page.locator(".kl-saved").get_by_role("heading", name="What is a heap?").wait_for()
@@ -102,7 +106,10 @@ def test_a_run_is_exported_from_its_menu_into_the_current_folder(
     lab.page.locator(".Toastify__toast").get_by_role("button", name="Open").click()
     lab.page.locator(".kl-saved").get_by_role("heading", name="What is a heap?").wait_for()
     (jupyter.folder / "reports" / name).unlink()
-    lab.execute("kodosumi:export-run", runId=showcase.rich)  # as from the palette and from menus of lists
+    row = sidebar(lab).locator(f"[data-run-id='{showcase.rich}']")
+    row.scroll_into_view_if_needed()
+    row.click(button="right")
+    lab.page.get_by_role("menuitem", name="Export Run…").click()
     eventually((jupyter.folder / "reports" / name).is_file)
     lab.execute("filebrowser:go-to-path", path="/")
     lab.close_all()

@@ -103,7 +103,9 @@ def test_a_cell_or_a_notebook_that_is_gone_is_said_so(lab: Lab, jupyter: Jupyter
     lab.execute("kodosumi:go-to-cell", runId=launched_from(jupyter, showcase, path, "cell-deleted"))
     lab.page.get_by_text("The cell that launched this run is no longer in the notebook.").first.wait_for()
     assert current(lab) == "moving.ipynb"
-    Notebook(lab, path).save()
+    book = Notebook(lab, path)
+    book.ready()  # a kernel that starts changes the notebook's metadata
+    book.save()
     lab.close_all()
     (jupyter.folder / path).rename(jupyter.folder / "moved.ipynb")
     lab.page.allowed.append("status of 404")

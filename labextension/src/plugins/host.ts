@@ -5,6 +5,8 @@ import { Notification } from '@jupyterlab/apputils';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { copy } from '../views/host.ts';
+import { setCatalogue } from '../views/words.ts';
+import { catalogueOf } from './catalogue.ts';
 import { Commands } from './names.ts';
 import { IHost } from './tokens.ts';
 
@@ -18,6 +20,7 @@ export const host: JupyterFrontEndPlugin<IHost> = {
   optional: [INotebookTracker, ITranslator],
   activate: (app: JupyterFrontEnd, notebooks: INotebookTracker | null, translator: ITranslator | null): IHost => {
     const trans = (translator ?? nullTranslator).load('kodosumi_lab');
+    if (translator) setCatalogue(catalogueOf(translator)); // whatever shows views requires this plugin
     const notify: IHost['notify'] = (message, kind) => {
       Notification.emit(message, kind, { autoClose: kind === 'error' ? false : SHOWN_MS });
     };

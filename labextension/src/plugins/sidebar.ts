@@ -99,7 +99,6 @@ function flows(app: JupyterFrontEnd, link: IConnection, trans: TranslationBundle
     link, trans, quiet: true,
     draw: (element, source, signal) =>
       mountFlowList(root(element, FLOWLIST_CSS, signal), source, {
-        say: (text) => trans.__(text),
         waking: (wake) => (again = wake),
         seen: (found) => found.forEach((flow) => seen.set(flow.name, flow)),
         launch: (flow) => void app.commands.execute(Commands.launchFlow, { flow }),
@@ -116,7 +115,7 @@ function runs(app: JupyterFrontEnd, link: IConnection, feed: IFeed, host: IHost,
     link, trans, quiet: true,
     shown: () => again(),
     draw: (element, source, signal) => {
-      const options = { everyMs: () => (view.isVisible ? feed.paceMs : UNSEEN_MS), say: (text: string) => trans.__(text), waking: (wake: () => void) => (again = wake) };
+      const options = { everyMs: () => (view.isVisible ? feed.paceMs : UNSEEN_MS), waking: (wake: () => void) => (again = wake) };
       mountRunList(root(element, RUNLIST_CSS, signal), source, options, signal, host);
       feed.now.watch(() => view.isVisible && again(), signal);
     },

@@ -112,6 +112,8 @@ export class Source {
 
   /** Why nothing can be done through this source, where that is so: then views offer nothing. */
   readonly readOnly: string | null = null;
+  /** Whether it can give all events of a run as a file. */
+  readonly downloads: boolean = true;
 
   /** Milliseconds since 1970 for whatever goes on; a replay has a clock of its own. */
   now(): number {

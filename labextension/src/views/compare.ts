@@ -4,9 +4,9 @@ import type { Source } from '../sources/source.ts';
 import { aborted } from '../sources/transport.ts';
 import type { Comparison, Line } from '../wire.ts';
 import { fill, h } from './dom.ts';
-import { plural } from './format.ts';
 import type { Host } from './host.ts';
 import { shortId } from './runs/row.ts';
+import { t } from './words.ts';
 
 export const COMPARE_CSS = `
 .kl .kl-compare { display: flex; flex-direction: column; gap: 6px; min-width: 0; }
@@ -23,14 +23,14 @@ export const COMPARE_CSS = `
 
 /** Ask for the comparison and draw it; what goes wrong is told in its place. */
 export async function mountComparison(parent: HTMLElement, source: Source, runIds: readonly string[], signal: AbortSignal, host: Host = {}): Promise<void> {
-  const element = h('section', { class: 'kl-compare', 'aria-label': 'Comparison of runs' }, h('p', { class: 'kl-muted', role: 'status', text: 'Comparing…' }));
+  const element = h('section', { class: 'kl-compare', 'aria-label': t('Comparison of runs') }, h('p', { class: 'kl-muted', role: 'status', text: t('Comparing…') }));
   parent.append(element);
   signal.addEventListener('abort', () => element.remove(), { once: true });
   try {
     draw(element, await source.compare(runIds, signal), host);
   } catch (error) {
     if (aborted(error)) return;
-    const again = h('button', { type: 'button', class: 'kl-btn', text: 'Try again' });
+    const again = h('button', { type: 'button', class: 'kl-btn', text: t('Try again') });
     again.addEventListener('click', () => {
       element.remove();
       void mountComparison(parent, source, runIds, signal, host);
@@ -40,11 +40,11 @@ export async function mountComparison(parent: HTMLElement, source: Source, runId
 }
 
 function draw(element: HTMLElement, found: Comparison, host: Host): void {
-  fill(element, h('p', { class: 'kl-muted', role: 'status', text: `${found.different} of ${plural(found.lines.length, 'line')} differ` }));
+  fill(element, h('p', { class: 'kl-muted', role: 'status', text: t('%1 of %2 lines differ', found.different, found.lines.length) }));
   for (const section of new Set(found.lines.map((line) => line.section))) {
     const lines = found.lines.filter((line) => line.section === section);
     const differ = lines.filter((line) => !line.same);
-    const told = differ.length > 0 ? `${differ.length} of ${lines.length} differ` : `${lines.length} the same`;
+    const told = differ.length > 0 ? t('%1 of %2 differ', differ.length, lines.length) : t('%1 the same', lines.length);
     const shown = [...differ, ...lines.filter((line) => line.same)];
     element.append(
       h('details', { open: differ.length > 0 }, h('summary', {}, h('b', { text: section }), `: ${told}`), h('div', { class: 'kl-compare-scroll' }, table(section, shown, found.runs, host))),
@@ -55,11 +55,11 @@ function draw(element: HTMLElement, found: Comparison, host: Host): void {
 function table(section: string, lines: readonly Line[], runs: readonly string[], host: Host): HTMLTableElement {
   const body = h('tbody', {});
   for (const { name, values, same } of lines) {
-    const sign = h('td', { class: 'kl-compare-sign' }, h('span', { role: 'img', 'aria-label': same ? 'same' : 'differs', text: same ? '=' : '≠' }));
+    const sign = h('td', { class: 'kl-compare-sign' }, h('span', { role: 'img', 'aria-label': same ? t('same') : t('differs'), text: same ? '=' : '≠' }));
     body.append(h('tr', { 'data-same': String(same) }, h('th', { scope: 'row', text: name }), sign, ...values.map((value) => h('td', { text: value ?? '—' }))));
   }
   const heads = runs.map((id) => h('th', { scope: 'col' }, opener(id, host)));
-  return h('table', { 'aria-label': `${section} compared` }, h('thead', {}, h('tr', {}, h('th', { scope: 'col', text: section }), h('th', { 'aria-label': 'differs' }), ...heads)), body);
+  return h('table', { 'aria-label': t('%1 compared', section) }, h('thead', {}, h('tr', {}, h('th', { scope: 'col', text: section }), h('th', { 'aria-label': t('differs') }), ...heads)), body);
 }
 
 function opener(id: string, host: Host): HTMLElement {

@@ -15,6 +15,7 @@ import { KINDS, LINES_CSS, drawLine, said, textOf } from './console/lines.ts';
 import { LIST_CSS, ListModel, VirtualList } from './lists.ts';
 import { type RunStore, ended } from './store.ts';
 import type { Kind } from '../wire.ts';
+import { t } from './words.ts';
 
 const LINE = 18;
 
@@ -48,7 +49,7 @@ class Console {
     this.agents = new AgentChoice(signal);
     const box = h('div', { class: 'kl-list-box' });
     this.list = new VirtualList(box, {
-      label: 'Console', role: 'log', rowHeight: LINE, measured: true, fit: true,
+      label: t('Console'), role: 'log', rowHeight: LINE, measured: true, fit: true,
       total: () => (this.chosen().length > 0 ? this.model.total : 0),
       want: (first, last) => this.model.want(first, last),
       draw: (row, index) => this.draw(row, index),
@@ -69,19 +70,19 @@ class Console {
 
   private toolbar(): HTMLElement {
     const { signal, list } = this;
-    const follow = toggle('Follow', list.following, signal, 'Stay at the end as lines come');
+    const follow = toggle(t('Follow'), list.following, signal, t('Stay at the end as lines come'));
     follow.addEventListener('click', () => list.refresh(), { signal });
     this.store.changed.watch(() => (follow.hidden = ended(this.store.state) && !list.following.get()), signal);
-    return h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Console' },
+    return h('div', { class: 'kl-tools', role: 'group', 'aria-label': t('Console') },
       this.finder.element,
       this.agents.element,
-      h('span', { class: 'kl-tool-group', role: 'group', 'aria-label': 'Kinds' },
-        ...KINDS.map((kind) => toggle(kind, this.shown.get(kind)!, signal, `Show ${kind}`))),
+      h('span', { class: 'kl-tool-group', role: 'group', 'aria-label': t('Kinds') },
+        ...KINDS.map((kind) => toggle(kind, this.shown.get(kind)!, signal, t('Show %1', kind)))),
       h('span', { class: 'kl-tool-group' },
-        toggle('Wrap', this.wrap, signal, 'Break long lines'), toggle('Times', this.times, signal, 'Show when each line was written'), follow),
+        toggle(t('Wrap'), this.wrap, signal, t('Break long lines')), toggle(t('Times'), this.times, signal, t('Show when each line was written')), follow),
       h('span', { class: 'kl-tool-group' },
-        button('Copy', () => void this.copyAll(), signal, 'Copy the selection, or everything'),
-        button('Download', () => void this.save(), signal, 'Download everything as text')),
+        button(t('Copy'), () => void this.copyAll(), signal, t('Copy the selection, or everything')),
+        button(t('Download'), () => void this.save(), signal, t('Download everything as text'))),
     );
   }
 
@@ -116,7 +117,7 @@ class Console {
       }
     }, { signal });
     view.addEventListener('copy', (event) => {
-      copySelection(event, list, model, textOf, (work) => void this.busy('Copying …', () => work.then((done) => (done ? 'Copied' : 'The browser did not allow to copy'))), signal);
+      copySelection(event, list, model, textOf, (work) => void this.busy(t('Copying …'), () => work.then((done) => (done ? t('Copied') : t('The browser did not allow to copy')))), signal);
     }, { signal });
   }
 
@@ -169,7 +170,7 @@ class Console {
         const text = await this.source.artifact(this.runId, artifact.sha256, this.signal);
         Object.assign(said(event), { artifact: null, lines: lines(typeof text === 'string' ? text : JSON.stringify(text, null, 2)) });
       } catch (error) {
-        if (!aborted(error)) setText(this.told, `Cannot load it: ${String(error)}`);
+        if (!aborted(error)) setText(this.told, t('Cannot load it: %1', String(error)));
         return;
       }
     }
@@ -184,18 +185,18 @@ class Console {
     const failure = model.failure.get();
     const lost = this.source.connection.get() === 'lost';
     let nothing = '';
-    if (this.chosen().length === 0) nothing = 'No kind of message is chosen.';
-    else if (!model.ready.get() && model.total === 0) nothing = failure ? '' : 'Loading …';
+    if (this.chosen().length === 0) nothing = t('No kind of message is chosen.');
+    else if (!model.ready.get() && model.total === 0) nothing = failure ? '' : t('Loading …');
     else if (model.total === 0) {
       const narrowed = this.chosen().length < KINDS.length || this.agents.chosen.get() !== null || this.finder.only.get();
-      nothing = narrowed ? 'Nothing fits.' : ended(store.state) ? 'This run has printed nothing.' : 'Nothing is printed yet.';
+      nothing = narrowed ? t('Nothing fits.') : ended(store.state) ? t('This run has printed nothing.') : t('Nothing is printed yet.');
     }
     setText(this.empty, nothing);
     this.empty.hidden = nothing === '';
-    if (lost) setText(this.told, 'Reconnecting …');
+    if (lost) setText(this.told, t('Reconnecting …'));
     else if (failure) {
-      fill(this.told, `Cannot read the console: ${failure.message} `, button('Try again', () => model.retry(), this.signal));
-    } else setText(this.told, !model.ready.get() ? 'Looking …' : this.chosen().length > 0 ? plural(model.total, 'message') : '');
+      fill(this.told, t('Cannot read the console: %1 ', failure.message), button(t('Try again'), () => model.retry(), this.signal));
+    } else setText(this.told, !model.ready.get() ? t('Looking …') : this.chosen().length > 0 ? plural(model.total, 'message') : '');
   }
 
   private async copyAll(): Promise<void> {
@@ -203,19 +204,19 @@ class Console {
       document.execCommand('copy'); // eslint-disable-line @typescript-eslint/no-deprecated -- raises the event answered above
       return;
     }
-    await this.busy('Copying …', async (signal, told) => {
+    await this.busy(t('Copying …'), async (signal, told) => {
       const parts = await collect(this.model, 0, this.model.total, textOf, signal, told, MOST_COPIED);
-      return (await copy(parts.join('\n'))) ? `Copied ${plural(parts.length, 'message')}` : 'The browser did not allow to copy';
+      return (await copy(parts.join('\n'))) ? t('Copied %1', plural(parts.length, 'message')) : t('The browser did not allow to copy');
     });
   }
 
   private async save(): Promise<void> {
-    await this.busy('Reading …', async (signal, told) => {
+    await this.busy(t('Reading …'), async (signal, told) => {
       const times = this.times.get();
       const text = (event: Event): string => (times ? `${new Date(event.ts).toISOString()} ${textOf(event)}` : textOf(event));
       const parts = await collect(this.model, 0, this.model.total, text, signal, told);
       download(`${this.runId}.log`, new Blob([parts.join('\n'), '\n'], { type: 'text/plain' }));
-      return `Downloaded ${plural(parts.length, 'message')}`;
+      return t('Downloaded %1', plural(parts.length, 'message'));
     });
   }
 
@@ -226,12 +227,12 @@ class Console {
     this.work = controller;
     const { total } = this.model;
     const line = h('span', { text: words });
-    fill(this.working, line, button('Stop', () => controller.abort(), this.signal));
+    fill(this.working, line, button(t('Stop'), () => controller.abort(), this.signal));
     let end: string;
     try {
-      end = await act(controller.signal, (done) => setText(line, `${words} ${count(done)} of ${count(total)}`));
+      end = await act(controller.signal, (done) => setText(line, t('%1 %2 of %3', words, count(done), count(total))));
     } catch (error) {
-      end = aborted(error) ? 'Stopped' : error instanceof Error ? error.message : String(error);
+      end = aborted(error) ? t('Stopped') : error instanceof Error ? error.message : String(error);
     }
     if (this.work !== controller || this.signal.aborted) return;
     fill(this.working, h('span', { text: end }));

@@ -6,6 +6,7 @@ import { h, setText } from './dom.ts';
 import { plural } from './format.ts';
 import type { ListModel } from './list/model.ts';
 import type { VirtualList } from './list/virtual.ts';
+import { t } from './words.ts';
 
 /** A button that is on or off. */
 export function toggle(label: string, state: Value<boolean>, signal: AbortSignal, title?: string): HTMLButtonElement {
@@ -49,7 +50,7 @@ export function searchField(label: string, state: Value<string>, signal: AbortSi
 /** The choice of an agent; `null` is all of them, `''` the flow itself. It is hidden while there is none to choose. */
 export class AgentChoice {
   readonly chosen = new Value<string | null>(null);
-  readonly element = h('select', { 'aria-label': 'Agent', hidden: true });
+  readonly element = h('select', { 'aria-label': t('Agent'), hidden: true });
   private names = '';
 
   constructor(signal: AbortSignal) {
@@ -66,8 +67,8 @@ export class AgentChoice {
     this.names = key;
     const before = this.element.value || '*';
     this.element.replaceChildren(
-      h('option', { value: '*', text: 'All agents' }),
-      h('option', { value: '=', text: 'The flow itself' }),
+      h('option', { value: '*', text: t('All agents') }),
+      h('option', { value: '=', text: t('The flow itself') }),
       ...sorted.map((name) => h('option', { value: `=${name}`, text: name })),
     );
     this.element.value = before;
@@ -86,7 +87,7 @@ export function endButton(list: VirtualList, model: ListModel, noun: string, sig
   const draw = (): void => {
     const more = model.total - left;
     made.hidden = list.following.get() || list.element.scrollHeight <= list.element.clientHeight + 4;
-    setText(made, more > 0 ? `↓ ${plural(more, `new ${noun}`)}` : '↓ To the end');
+    setText(made, more > 0 ? `↓ ${plural(more, `new ${noun}`)}` : t('↓ To the end'));
   };
   const leave = (): void => {
     left = model.total;
@@ -100,12 +101,12 @@ export function endButton(list: VirtualList, model: ListModel, noun: string, sig
 
 /** What to say while nothing answers. */
 export function lostWords(source: Source): string {
-  return source.away === '' ? 'Reconnecting…' : `Reconnecting: ${source.away} does not answer.`;
+  return source.away === '' ? t('Reconnecting…') : t('Reconnecting: %1 does not answer.', t(source.away));
 }
 
 /** What the connection is, in words that are empty while all is well. */
 export function connectionWords(source: Source, told: (words: string) => void, signal: AbortSignal): void {
-  const words: Record<Connection, string> = { connecting: '', live: '', lost: 'Reconnecting …' };
+  const words: Record<Connection, string> = { connecting: '', live: '', lost: t('Reconnecting …') };
   source.connection.watch((state) => told(words[state]), signal);
 }
 

@@ -11,6 +11,7 @@ import { absolute, bytes, clock, count, plural } from './format.ts';
 import { JSON_CSS, mountJson } from './json.ts';
 import { LIST_CSS, ListModel, VirtualList } from './lists.ts';
 import { type RunStore, ended } from './store.ts';
+import { t } from './words.ts';
 
 const ROW = 24;
 /** Characters of a payload in the table. */
@@ -47,7 +48,7 @@ class Events {
     const header = h('div', { class: 'kl-event-row', role: 'row', 'aria-rowindex': 1 },
       ...names.map((name) => h('div', { role: 'columnheader', class: `kl-event-${name}`, text: name })));
     this.list = new VirtualList(box, {
-      label: 'Events', role: 'grid', rowHeight: ROW, fit: true, header,
+      label: t('Events'), role: 'grid', rowHeight: ROW, fit: true, header,
       total: () => this.model.total,
       want: (first, last) => this.model.want(first, last),
       draw: (row, index) => this.draw(row, index),
@@ -60,10 +61,10 @@ class Events {
       if (index >= 0) void this.open(index);
     }, { signal });
     box.append(this.empty, endButton(this.list, this.model, 'event', signal));
-    const search = searchField('Search payloads', this.words, signal);
-    const follow = toggle('Follow', this.list.following, signal, 'Stay at the end as events come');
+    const search = searchField(t('Search payloads'), this.words, signal);
+    const follow = toggle(t('Follow'), this.list.following, signal, t('Stay at the end as events come'));
     store.changed.watch(() => (follow.hidden = ended(store.state) && !this.list.following.get()), signal);
-    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Which events' },
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': t('Which events') },
       search, this.agents.element, follow);
     const view = h('div', { class: 'kl-events kl-listed' }, bar, this.kinds.element,
       h('div', { class: 'kl-events-both' }, box, this.pane), h('div', { class: 'kl-foot' }, this.told));
@@ -124,13 +125,13 @@ class Events {
     this.list.refresh();
     const failure = model.failure.get();
     let nothing = '';
-    if (!model.ready.get() && model.total === 0) nothing = failure ? '' : 'Loading …';
-    else if (model.total === 0) nothing = 'No event fits.';
+    if (!model.ready.get() && model.total === 0) nothing = failure ? '' : t('Loading …');
+    else if (model.total === 0) nothing = t('No event fits.');
     setText(this.empty, nothing);
     this.empty.hidden = nothing === '';
-    if (this.source.connection.get() === 'lost') setText(this.told, 'Reconnecting …');
-    else if (failure) fill(this.told, `Cannot read the events: ${failure.message} `, button('Try again', () => model.retry(), this.signal));
-    else setText(this.told, model.ready.get() ? plural(model.total, 'event') : 'Looking …');
+    if (this.source.connection.get() === 'lost') setText(this.told, t('Reconnecting …'));
+    else if (failure) fill(this.told, t('Cannot read the events: %1 ', failure.message), button(t('Try again'), () => model.retry(), this.signal));
+    else setText(this.told, model.ready.get() ? plural(model.total, 'event') : t('Looking …'));
   }
 
   /** Show an event in full beside the table. */
@@ -139,23 +140,23 @@ class Events {
     try {
       event = await this.model.row(index, this.signal);
     } catch (error) {
-      if (!aborted(error)) setText(this.told, 'The event cannot be read now.');
+      if (!aborted(error)) setText(this.told, t('The event cannot be read now.'));
     }
     if (!event || this.signal.aborted || event === this.shown) return;
     this.shown = event;
     const payload = parsed(event.payload);
-    this.pane.setAttribute('aria-label', `Event ${event.seq}`);
+    this.pane.setAttribute('aria-label', t('Event %1', event.seq));
     const about: [string, string][] = [
-      ['time', absolute(event.ts)], ['kind', event.kind], ['agent', event.agent ?? 'the flow itself'], ['attempt', String(event.attempt)],
+      ['time', absolute(event.ts)], ['kind', event.kind], ['agent', event.agent ?? t('the flow itself')], ['attempt', String(event.attempt)],
       ['size', bytes(new TextEncoder().encode(event.payload).length)],
     ];
     const tree = h('div', { class: 'kl-event-tree' });
-    mountJson(tree, payload, 'Payload');
+    mountJson(tree, payload, t('Payload'));
     const artifact = artifactOf(payload);
     fill(this.pane,
-      h('div', { class: 'kl-row' }, h('strong', { class: 'kl-grow', text: `Event ${count(event.seq)}` }), button('×', () => this.close(), this.signal, 'Close')),
+      h('div', { class: 'kl-row' }, h('strong', { class: 'kl-grow', text: t('Event %1', count(event.seq)) }), button('×', () => this.close(), this.signal, t('Close'))),
       h('dl', {}, ...about.flatMap(([name, value]) => [h('dt', { text: name }), h('dd', { text: value })])),
-      artifact && button(`Load ${bytes(artifact.nbytes)}`, () => void this.load(artifact.sha256, tree), this.signal), tree);
+      artifact && button(t('Load %1', bytes(artifact.nbytes)), () => void this.load(artifact.sha256, tree), this.signal), tree);
     this.pane.hidden = false;
     this.list.refresh();
   }
@@ -164,7 +165,7 @@ class Events {
     try {
       const payload = await this.source.artifact(this.runId, sha256, this.signal);
       fill(tree);
-      mountJson(tree, payload, 'Payload');
+      mountJson(tree, payload, t('Payload'));
     } catch (error) {
       if (!aborted(error)) fill(tree, h('div', { class: 'kl-problem', text: error instanceof Error ? error.message : String(error) }));
     }
@@ -186,7 +187,7 @@ class KindChips {
   private readonly chips = new Map<Kind, HTMLElement>();
 
   constructor(source: Source, runId: string, store: RunStore, signal: AbortSignal) {
-    this.element = h('div', { class: 'kl-tools kl-kinds', role: 'group', 'aria-label': 'Kinds' });
+    this.element = h('div', { class: 'kl-tools kl-kinds', role: 'group', 'aria-label': t('Kinds') });
     for (const kind of KINDS) {
       const state = new Value(false);
       const chip = toggle(kind, state, signal);

@@ -5,6 +5,7 @@ import { Unreachable, aborted } from '../sources/transport.ts';
 import type { FlowInfo } from '../wire.ts';
 import { fill, h, setText } from './dom.ts';
 import { plural } from './format.ts';
+import { t } from './words.ts';
 
 const TYPED_MS = 200;
 /** More than anybody scrolls through; words find the rest. */
@@ -13,7 +14,6 @@ const SHOWN = 200;
 export interface FlowListOptions {
   launch(flow: string): void;
   insert(flow: string): void;
-  say?: (text: string) => string;
   /** These flows were told of. */
   seen?(flows: FlowInfo[]): void;
   /** Called with a function that asks the gateway again. */
@@ -21,11 +21,10 @@ export interface FlowListOptions {
 }
 
 export function mountFlowList(parent: HTMLElement, source: Source, options: FlowListOptions, signal: AbortSignal): void {
-  const say = options.say ?? ((text: string): string => text);
-  const words = h('input', { type: 'search', placeholder: say('Search flows'), 'aria-label': say('Search flows') });
-  const told = h('div', { class: 'kl-flowlist-told kl-muted', role: 'status', text: say('Loading…') });
-  const list = h('ul', { class: 'kl-flowlist-items', 'aria-label': say('Flows') });
-  const element = h('section', { class: 'kl-flowlist', 'aria-label': say('Flows') });
+  const words = h('input', { type: 'search', placeholder: t('Search flows'), 'aria-label': t('Search flows') });
+  const told = h('div', { class: 'kl-flowlist-told kl-muted', role: 'status', text: t('Loading…') });
+  const list = h('ul', { class: 'kl-flowlist-items', 'aria-label': t('Flows') });
+  const element = h('section', { class: 'kl-flowlist', 'aria-label': t('Flows') });
   element.append(h('div', { class: 'kl-flowlist-head', 'data-lm-suppress-shortcuts': 'true' }, words), told, list);
   parent.append(element);
   signal.addEventListener('abort', () => element.remove(), { once: true });
@@ -33,9 +32,9 @@ export function mountFlowList(parent: HTMLElement, source: Source, options: Flow
   const show = (flows: FlowInfo[]): void => {
     options.seen?.(flows);
     const more = flows.length - SHOWN;
-    const none = words.value.trim() ? say('No flow fits.') : say('No flows yet. Register a module with flows: kodosumi-lab register package.module');
+    const none = words.value.trim() ? t('No flow fits.') : t('No flows yet. Register a module with flows: kodosumi-lab register package.module');
     setText(told, flows.length === 0 ? none : more > 0 ? `${plural(more, 'more flow')} …` : '');
-    fill(list, ...flows.slice(0, SHOWN).map((flow) => item(flow, options, say)));
+    fill(list, ...flows.slice(0, SHOWN).map((flow) => item(flow, options)));
   };
   let asked: AbortController | null = null;
   const load = async (): Promise<void> => {
@@ -61,13 +60,13 @@ export function mountFlowList(parent: HTMLElement, source: Source, options: Flow
   if (source.connection.get() !== 'live') void load();
 }
 
-function item(flow: FlowInfo, options: FlowListOptions, say: (text: string) => string): HTMLElement {
+function item(flow: FlowInfo, options: FlowListOptions): HTMLElement {
   // of a source that cannot be read there is only its name, and why
   const usable = flow.state !== 'failed' && flow.name !== '';
   const name = flow.name || flow.source;
   const launch = h('button', { type: 'button', class: 'kl-flowlist-name', text: flow.summary || name, disabled: !usable });
   launch.addEventListener('click', () => options.launch(flow.name));
-  const insert = h('button', { type: 'button', class: 'kl-link', text: say('Code'), title: say('Insert code that launches it'), 'aria-label': `${say('Insert code')}: ${flow.name}` });
+  const insert = h('button', { type: 'button', class: 'kl-link', text: t('Code'), title: t('Insert code that launches it'), 'aria-label': `${t('Insert code')}: ${flow.name}` });
   insert.addEventListener('click', () => options.insert(flow.name));
   return h(
     'li', { 'data-flow-name': usable ? flow.name : null, title: usable ? flow.description : flow.reason },

@@ -9,6 +9,7 @@ import { FIELDS_CSS } from './form/css.ts';
 import type { Field } from './form/field.ts';
 import { Messages } from './form/messages.ts';
 import { PROSE_CSS } from './prose.ts';
+import { t } from './words.ts';
 
 export const FORM_CSS = PROSE_CSS + FIELDS_CSS;
 
@@ -54,8 +55,8 @@ class Form implements FormHandle {
   private readonly body = h('fieldset', { class: 'kl-form-body' });
   private readonly note = h('p', { class: 'kl-form-note', role: 'status', hidden: true });
   private readonly told = h('span', { class: 'kl-muted', role: 'status' });
-  private readonly stop = h('button', { type: 'button', class: 'kl-btn', text: 'Stop', hidden: true });
-  private readonly undo = h('button', { type: 'button', class: 'kl-btn', text: 'Reset' });
+  private readonly stop = h('button', { type: 'button', class: 'kl-btn', text: t('Stop'), hidden: true });
+  private readonly undo = h('button', { type: 'button', class: 'kl-btn', text: t('Reset') });
   private readonly built: Built;
   private readonly messages: Messages;
   private start = '';
@@ -81,7 +82,7 @@ class Form implements FormHandle {
       errors.hidden = texts.length === 0;
     };
     this.messages = new Messages(this.built.fields, () => this.values(), options.validate?.bind(options), globally, signal);
-    if (options.submit) this.bar(options.submit.label ?? 'Submit');
+    if (options.submit) this.bar(options.submit.label ?? t('Submit'));
     this.start = JSON.stringify(this.values());
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -187,7 +188,7 @@ class Form implements FormHandle {
     const focused = focusIn(this.form);
     this.busy = true;
     this.lock();
-    setText(this.told, 'Sending…');
+    setText(this.told, t('Sending…'));
     let after: (() => void) | null = () => focused?.focus();
     try {
       await this.files();
@@ -207,7 +208,7 @@ class Form implements FormHandle {
   private async files(): Promise<void> {
     const waiting = this.built.fields.filter((field) => field.within() && field.spec.type === 'file' && field.value() !== undefined);
     if (waiting.length === 0) return;
-    setText(this.told, 'Sending files…');
+    setText(this.told, t('Sending files…'));
     const buttons = [...this.form.querySelectorAll<HTMLElement>('.kl-form-bar > button')].filter((button) => button !== this.stop);
     const others = [...this.built.fields.filter((field) => !['file', 'group'].includes(field.spec.type)).map((field) => field.element), ...buttons];
     const stopped = new Promise<boolean>((resolve) => (this.stop.onclick = () => resolve(true)));
@@ -215,10 +216,10 @@ class Form implements FormHandle {
     this.hold(others, true);
     const given = await Promise.race([sent, stopped]);
     this.hold(others, false);
-    if (given) throw new DOMException('not waited for', 'AbortError');
+    if (given) throw new DOMException(t('not waited for'), 'AbortError');
     const failed = Object.fromEntries(waiting.map((field) => [field.name, field.faults()] as const).filter(([, faults]) => faults.length > 0));
-    if (Object.keys(failed).length > 0) throw new Refusal({ type: 'about:blank', title: 'Files', status: 422, detail: '', errors: failed });
-    setText(this.told, 'Sending…');
+    if (Object.keys(failed).length > 0) throw new Refusal({ type: 'about:blank', title: t('Files'), status: 422, detail: '', errors: failed });
+    setText(this.told, t('Sending…'));
   }
 
   private failed(error: unknown): void {
@@ -227,7 +228,7 @@ class Form implements FormHandle {
       this.setErrors(error.errors);
       return;
     }
-    const lost = 'Nothing answered, so it is not known whether this arrived. What was entered is still here: try again';
+    const lost = t('Nothing answered, so it is not known whether this arrived. What was entered is still here: try again');
     const text = error instanceof Unreachable ? lost : error instanceof Error ? error.message : String(error);
     this.setErrors({ _global_: [text] });
   }

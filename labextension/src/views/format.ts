@@ -1,5 +1,7 @@
 // Times, sizes and numbers as a person reads them.
 
+import { language, t, tn } from './words.ts';
+
 /** `4.2 s`, `3:05 min`, `1:02:03 h`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return '–';
@@ -15,15 +17,23 @@ export function duration(seconds: number): string {
 const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [
   [60, 'second'], [3600, 'minute'], [86_400, 'hour'], [86_400 * 30, 'day'], [86_400 * 365, 'month'], [Infinity, 'year'],
 ];
-const words = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+
+let words = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+let spoken = 'en';
+
+/** Made once for a language: a list formats many. */
+function ago(): Intl.RelativeTimeFormat {
+  if (spoken !== language()) words = new Intl.RelativeTimeFormat((spoken = language()), { numeric: 'auto' });
+  return words;
+}
 
 /** `2 minutes ago`, `in 3 hours`; both in milliseconds since 1970. */
 export function relative(at: number, now: number = Date.now()): string {
   const seconds = (at - now) / 1000;
-  if (Math.abs(seconds) < 5) return 'just now';
+  if (Math.abs(seconds) < 5) return t('just now');
   let unit = 1;
   for (const [limit, name] of STEPS) {
-    if (Math.abs(seconds) < limit) return words.format(Math.trunc(seconds / unit), name);
+    if (Math.abs(seconds) < limit) return ago().format(Math.trunc(seconds / unit), name);
     unit = limit;
   }
   return '';
@@ -54,9 +64,10 @@ export function bytes(size: number): string {
 }
 
 export function count(value: number): string {
-  return value.toLocaleString('en');
+  return value.toLocaleString(language());
 }
 
+/** `3 events`, of a literal noun: its forms are in the list of words. */
 export function plural(value: number, noun: string): string {
-  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+  return tn(`%1 ${noun}`, `%1 ${noun}s`, value);
 }

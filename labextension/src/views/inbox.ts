@@ -5,10 +5,11 @@ import { Value } from '../sources/value.ts';
 import type { OpenLock } from '../wire.ts';
 import { lostWords } from './controls.ts';
 import { h, setText } from './dom.ts';
-import { absolute, plural, relative } from './format.ts';
+import { absolute, relative } from './format.ts';
 import type { Host } from './host.ts';
 import { LOCK_CSS, type LockState, mountLock } from './lock.ts';
 import { poll } from './poll.ts';
+import { t, tn } from './words.ts';
 
 export interface InboxOptions {
   /** Set to how many wait. */
@@ -29,15 +30,15 @@ export function mountInbox(parent: HTMLElement, source: Source, signal: AbortSig
 }
 
 class Inbox {
-  private readonly element = h('section', { class: 'kl-inbox', 'aria-label': 'Inbox' });
-  private readonly told = h('p', { class: 'kl-inbox-told kl-muted', role: 'status', text: 'Loading…' });
-  private readonly clear = h('button', { type: 'button', class: 'kl-link', text: 'Clear answered', hidden: true });
+  private readonly element = h('section', { class: 'kl-inbox', 'aria-label': t('Inbox') });
+  private readonly told = h('p', { class: 'kl-inbox-told kl-muted', role: 'status', text: t('Loading…') });
+  private readonly clear = h('button', { type: 'button', class: 'kl-link', text: t('Clear answered'), hidden: true });
   private readonly problem = h('p', { class: 'kl-problem', hidden: true });
   private readonly list = h('ul', { class: 'kl-inbox-list' });
   private readonly empty = h(
     'div', { class: 'kl-empty', hidden: true },
-    h('p', { text: 'Nothing waits for an answer.' }),
-    h('p', { text: 'A flow that asks, with await tracer.lock("…"), shows up here by itself.' }),
+    h('p', { text: t('Nothing waits for an answer.') }),
+    h('p', { text: t('A flow that asks, with await tracer.lock("…"), shows up here by itself.') }),
   );
   private readonly items = new Map<string, Item>();
   private readonly open = new Value<readonly OpenLock[] | null>(null);
@@ -101,7 +102,7 @@ class Inbox {
     const locks = this.open.get();
     const lost = this.source.connection.get() === 'lost';
     this.element.classList.toggle('kl-stale', lost);
-    const count = locks === null ? 'Loading…' : locks.length === 0 ? '' : `${plural(locks.length, 'question')} waiting`;
+    const count = locks === null ? t('Loading…') : locks.length === 0 ? '' : tn('%1 question waiting', '%1 questions waiting', locks.length);
     setText(this.told, lost ? lostWords(this.source) : count);
     this.empty.hidden = locks === null || locks.length > 0 || this.items.size > 0;
     this.clear.hidden = ![...this.items.values()].some((item) => item.over);
@@ -135,19 +136,19 @@ class Item {
   ) {
     const at = Date.parse(lock.ts);
     this.since = h('time', { datetime: lock.ts, title: absolute(at) });
-    const who = h('span', { class: 'kl-muted kl-inbox-who' }, `${lock.flow} · ${lock.user || 'nobody known'} · `, this.since);
+    const who = h('span', { class: 'kl-muted kl-inbox-who' }, `${lock.flow} · ${lock.user || t('nobody known')} · `, this.since);
     this.head = h(
       'button', { type: 'button', class: 'kl-inbox-line', 'aria-expanded': 'false' },
-      h('span', { class: 'kl-inbox-name', text: lock.name ?? 'A question' }), this.mark, who, this.until,
+      h('span', { class: 'kl-inbox-name', text: lock.name ?? t('A question') }), this.mark, who, this.until,
     );
     this.head.addEventListener('click', () => this.toggle());
-    const show = host.openRun && h('button', { type: 'button', class: 'kl-link', text: 'Show run', onclick: () => host.openRun?.(lock.run_id) });
+    const show = host.openRun && h('button', { type: 'button', class: 'kl-link', text: t('Show run'), onclick: () => host.openRun?.(lock.run_id) });
     if (show) this.body.append(h('div', { class: 'kl-row' }, show));
     this.element.append(this.head, this.body);
     signal.addEventListener('abort', () => this.end(), { once: true, signal: this.controller.signal });
     this.state.watch((state) => {
       this.element.dataset['state'] = state;
-      setText(this.mark, state === 'answered' ? 'answered' : state === 'closed' ? 'closed' : '');
+      setText(this.mark, state === 'answered' ? t('answered') : state === 'closed' ? t('closed') : '');
       changed();
     }, this.controller.signal);
     this.times();
@@ -161,7 +162,7 @@ class Item {
   times(): void {
     setText(this.since, relative(Date.parse(this.lock.ts)));
     const expires = this.lock.expires === null ? null : Date.parse(this.lock.expires);
-    setText(this.until, expires === null || this.over ? '' : expires > Date.now() ? `expires ${relative(expires)}` : 'expires now');
+    setText(this.until, expires === null || this.over ? '' : expires > Date.now() ? t('expires %1', relative(expires)) : t('expires now'));
     this.until.classList.toggle('kl-soon', expires !== null && expires - Date.now() < 600_000);
   }
 

@@ -3,6 +3,7 @@
 import { h, setText } from './dom.ts';
 import { count, plural } from './format.ts';
 import { copy } from './host.ts';
+import { t } from './words.ts';
 
 /** Children of one node that are made at once; longer lists are cut into stretches of so many. */
 const STRETCH = 100;
@@ -15,12 +16,12 @@ type Entry = [label: string, value: unknown, stretch?: boolean];
 
 export function mountJson(parent: HTMLElement, value: unknown, label = 'JSON'): void {
   const said = h('span', { class: 'kl-visually-hidden', role: 'status' });
-  const button = h('button', { type: 'button', class: 'kl-link kl-json-copy', text: 'Copy', onclick: () => void take() });
+  const button = h('button', { type: 'button', class: 'kl-link kl-json-copy', text: t('Copy'), onclick: () => void take() });
   const take = async (): Promise<void> => {
     const done = await copy(JSON.stringify(value, null, 2));
-    setText(button, done ? 'Copied' : 'Cannot copy');
+    setText(button, done ? t('Copied') : t('Cannot copy'));
     setText(said, button.textContent);
-    setTimeout(() => setText(button, 'Copy'), 1500);
+    setTimeout(() => setText(button, t('Copy')), 1500);
   };
   const tree = h('div', { class: 'kl-json-tree', role: 'tree', 'aria-label': label });
   // the value itself is open: what is in it stands at the first level

@@ -6,6 +6,7 @@ import type { RunRow } from '../wire.ts';
 import { fill, h, setText } from './dom.ts';
 import { FORM_CSS, type FormHandle, mountForm } from './form.ts';
 import type { Host } from './host.ts';
+import { t } from './words.ts';
 
 export const LAUNCH_CSS = `${FORM_CSS}
 .kl .kl-launch { display: flex; flex-direction: column; gap: 10px; }
@@ -30,7 +31,7 @@ export interface LaunchHandle {
 export function mountLaunch(parent: HTMLElement, source: Source, flow: string, signal: AbortSignal, options: LaunchOptions = {}): LaunchHandle {
   const place = h('div', {});
   const told = h('p', { class: 'kl-launch-told', role: 'status' });
-  const element = h('section', { class: 'kl-launch', 'aria-label': `Launch ${flow}` }, place, told);
+  const element = h('section', { class: 'kl-launch', 'aria-label': t('Launch %1', flow) }, place, told);
   parent.append(element);
   signal.addEventListener('abort', () => element.remove(), { once: true });
   let given = options.values ?? {};
@@ -44,18 +45,18 @@ export function mountLaunch(parent: HTMLElement, source: Source, flow: string, s
     if (attempt.said !== said) attempt = { said, key: randomKey() };
     const run = await source.launch(flow, values, attempt.key);
     attempt = { said: '', key: '' };
-    const show = options.host?.openRun && h('button', { type: 'button', class: 'kl-link', text: 'Show it', onclick: () => options.host?.openRun?.(run.run_id) });
+    const show = options.host?.openRun && h('button', { type: 'button', class: 'kl-link', text: t('Show it'), onclick: () => options.host?.openRun?.(run.run_id) });
     const elsewhere = (run as RunRow & { detail?: string }).detail;
-    fill(told, elsewhere ?? `Launched: run ${run.run_id} `, show);
+    fill(told, elsewhere ?? t('Launched: run %1 ', run.run_id), show);
     options.launched?.(run.run_id);
   }
 
   function draw(elements: Parameters<typeof mountForm>[1]['elements']): void {
     place.replaceChildren();
-    if (elements.length === 0) fill(place, h('p', { class: 'kl-muted', text: 'This flow takes no inputs.' }));
+    if (elements.length === 0) fill(place, h('p', { class: 'kl-muted', text: t('This flow takes no inputs.') }));
     form = mountForm(place, {
       elements, source, signal,
-      submit: { label: 'Launch', run: launch },
+      submit: { label: t('Launch'), run: launch },
       validate: (values, superseded) => source.validate(flow, values, superseded),
       onChange: (values) => {
         given = values;
@@ -67,7 +68,7 @@ export function mountLaunch(parent: HTMLElement, source: Source, flow: string, s
   }
 
   async function load(): Promise<void> {
-    fill(place, h('p', { class: 'kl-muted', text: 'Loading the form…' }));
+    fill(place, h('p', { class: 'kl-muted', text: t('Loading the form…') }));
     for (let tries = 0; !signal.aborted; tries++) {
       try {
         draw(await source.form(flow, signal));
@@ -75,12 +76,12 @@ export function mountLaunch(parent: HTMLElement, source: Source, flow: string, s
       } catch (error) {
         if (aborted(error)) return;
         if (error instanceof Refusal) {
-          const again = h('button', { type: 'button', class: 'kl-btn', text: 'Try again', onclick: () => void load() });
+          const again = h('button', { type: 'button', class: 'kl-btn', text: t('Try again'), onclick: () => void load() });
           fill(place, h('p', { class: 'kl-problem', text: error.message }), again);
           return;
         }
         if (!(error instanceof Unreachable)) throw error;
-        fill(place, h('p', { class: 'kl-muted', text: 'Reconnecting…' }));
+        fill(place, h('p', { class: 'kl-muted', text: t('Reconnecting…') }));
         await pause(Math.min(8000, 500 * 2 ** tries), signal);
       }
     }

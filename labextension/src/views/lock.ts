@@ -12,6 +12,7 @@ import { absolute, relative } from './format.ts';
 import { type Host, copy } from './host.ts';
 import { JSON_CSS, mountJson } from './json.ts';
 import { poll } from './poll.ts';
+import { t } from './words.ts';
 
 export interface LockOptions {
   /** Everything that waits, where somebody asks for it already; else the lock asks by itself. */
@@ -57,7 +58,7 @@ class LockView {
     this.facts.hidden = true;
     this.state = options.state ?? new Value<LockState>('loading');
     this.open = options.open ?? new Value<readonly OpenLock[] | null>(null);
-    fill(this.body, h('p', { class: 'kl-muted', text: 'Loading…' }));
+    fill(this.body, h('p', { class: 'kl-muted', text: t('Loading…') }));
     this.element.append(this.head, this.facts, this.status, this.body);
     parent.append(this.element);
     signal.addEventListener('abort', () => this.element.remove(), { once: true });
@@ -93,7 +94,7 @@ class LockView {
   private title(): void {
     const name = this.detail?.name ?? this.about?.name ?? 'A question';
     if (!this.options.bare) fill(this.head, h('h3', { class: 'kl-lock-name', text: name }));
-    this.element.setAttribute('aria-label', `Question: ${name}`);
+    this.element.setAttribute('aria-label', t('Question: %1', name));
     this.times();
   }
 
@@ -105,30 +106,30 @@ class LockView {
     }
     if (this.about && this.facts.firstElementChild === this.until) this.facts.prepend(this.asker(this.about));
     const open = this.state.get() === 'open';
-    setText(this.until, !open || expires === null ? '' : expires > Date.now() ? `expires ${relative(expires)}` : 'expires now');
+    setText(this.until, !open || expires === null ? '' : expires > Date.now() ? t('expires %1', relative(expires)) : t('expires now'));
     this.until.title = expires === null ? '' : absolute(expires);
     this.facts.hidden = this.facts.textContent === '';
   }
 
   private asker(about: OpenLock): HTMLElement {
     const since = Date.parse(about.ts);
-    const run = h('span', { text: `${about.flow}, started by ${about.user || 'nobody known'}` });
-    const show = this.host.openRun && h('button', { type: 'button', class: 'kl-link', text: 'Show run', onclick: () => this.host.openRun?.(this.runId) });
-    return h('span', { class: 'kl-row' }, run, h('time', { datetime: about.ts, title: absolute(since), text: `asked ${relative(since)}` }), show);
+    const run = h('span', { text: t('%1, started by %2', about.flow, about.user || t('nobody known')) });
+    const show = this.host.openRun && h('button', { type: 'button', class: 'kl-link', text: t('Show run'), onclick: () => this.host.openRun?.(this.runId) });
+    return h('span', { class: 'kl-row' }, run, h('time', { datetime: about.ts, title: absolute(since), text: t('asked %1', relative(since)) }), show);
   }
 
   private ask(detail: LockDetail): void {
     this.state.set('open');
     this.body.replaceChildren();
-    if (detail.data !== null && detail.data !== undefined) this.body.append(shownData(detail.data, 'What it is about'));
+    if (detail.data !== null && detail.data !== undefined) this.body.append(shownData(detail.data, t('What it is about')));
     const free = detail.form === null;
     this.form = mountForm(this.body, {
-      elements: detail.form ?? FREE,
+      elements: detail.form ?? freeForm(),
       source: this.source,
       signal: this.signal,
-      submit: { label: 'Answer', run: (values) => this.answer(values, free) },
+      submit: { label: t('Answer'), run: (values) => this.answer(values, free) },
     });
-    if (this.source.readOnly !== null) this.form.setDisabled(`Nothing can be answered here: ${this.source.readOnly}.`);
+    if (this.source.readOnly !== null) this.form.setDisabled(t('Nothing can be answered here: %1.', this.source.readOnly));
     this.times();
   }
 
@@ -139,7 +140,7 @@ class LockView {
       // files have to be with the run before its flow goes on
       if (!free && (await complete(this.source, this.runId, values))) this.form?.taken();
       await this.source.answer(this.runId, this.lid, result);
-      this.done('answered', 'Answered');
+      this.done('answered', t('Answered'));
     } catch (error) {
       if (!(error instanceof Refusal) || error.kind !== 'lock-closed') throw error;
       await this.recheck();
@@ -175,12 +176,12 @@ class LockView {
 
   private async close(detail: LockDetail): Promise<void> {
     const { lease } = detail;
-    if (lease === null) this.done('closed', 'Closed: the run has ended, or begun again, and nobody answered.');
-    else if (lease.expired) this.done('closed', 'Expired: nobody answered in time.');
+    if (lease === null) this.done('closed', t('Closed: the run has ended, or begun again, and nobody answered.'));
+    else if (lease.expired) this.done('closed', t('Expired: nobody answered in time.'));
     else {
       const at = await this.answeredAt();
       const when = at === null ? '' : `, ${relative(at)} (${absolute(at)})`;
-      this.done('closed', `${lease.by ?? 'Somebody'} has answered${when}.`, lease.result);
+      this.done('closed', t('%1 has answered%2.', lease.by ?? t('Somebody'), when), lease.result);
     }
   }
 
@@ -203,16 +204,16 @@ class LockView {
     this.status.hidden = false;
     if (typed && this.form) this.keep(this.form);
     else this.body.replaceChildren();
-    if (result !== undefined) this.status.after(h('details', { class: 'kl-lock-answer' }, h('summary', { text: 'The answer' }), shownData(result, 'The answer')));
+    if (result !== undefined) this.status.after(h('details', { class: 'kl-lock-answer' }, h('summary', { text: t('The answer') }), shownData(result, t('The answer'))));
     this.times();
   }
 
   /** What was typed stays, to be read and taken elsewhere. */
   private keep(form: FormHandle): void {
-    form.setDisabled('What you entered was not sent.');
-    const button = h('button', { type: 'button', class: 'kl-link', text: 'Copy what you entered' });
+    form.setDisabled(t('What you entered was not sent.'));
+    const button = h('button', { type: 'button', class: 'kl-link', text: t('Copy what you entered') });
     button.addEventListener('click', () => {
-      void copy(JSON.stringify(form.values(), null, 2)).then((done) => setText(button, done ? 'Copied' : 'It cannot be copied here'));
+      void copy(JSON.stringify(form.values(), null, 2)).then((done) => setText(button, done ? t('Copied') : t('It cannot be copied here')));
     });
     this.status.after(button);
   }
@@ -221,7 +222,7 @@ class LockView {
     const state = this.state.get();
     if (state === 'answered' || state === 'closed') return;
     const lost = this.source.connection.get() === 'lost';
-    setText(this.status, lost ? 'Reconnecting… what you enter is kept.' : '');
+    setText(this.status, lost ? t('Reconnecting… what you enter is kept.') : '');
     this.status.hidden = !lost;
   }
 }
@@ -251,18 +252,18 @@ function pairs(value: Record<string, Scalar>): HTMLElement {
 }
 
 /** What a lock without a form is answered in. */
-const FREE: Element[] = [
-  { type: 'action', name: 'quick', value: 'yes', text: 'Yes' },
-  { type: 'action', name: 'quick', value: 'no', text: 'No' },
-  { type: 'textarea', name: 'answer', label: 'Or in words', rows: 3 },
-  { type: 'boolean', name: 'json', option: 'Send as JSON', help: 'Numbers, lists and objects are JSON; without this, the answer is the text.' },
-  { type: 'submit', text: 'Answer' },
+const freeForm = (): Element[] => [
+  { type: 'action', name: 'quick', value: 'yes', text: t('Yes') },
+  { type: 'action', name: 'quick', value: 'no', text: t('No') },
+  { type: 'textarea', name: 'answer', label: t('Or in words'), rows: 3 },
+  { type: 'boolean', name: 'json', option: t('Send as JSON'), help: t('Numbers, lists and objects are JSON; without this, the answer is the text.') },
+  { type: 'submit', text: t('Answer') },
 ];
 
 function freeAnswer(values: Record<string, unknown>): unknown {
   if (values['quick'] === 'yes' || values['quick'] === 'no') return values['quick'] === 'yes';
   const text = typeof values['answer'] === 'string' ? values['answer'] : '';
-  if (text === '') throw refused('Enter an answer, or choose Yes or No');
+  if (text === '') throw refused(t('Enter an answer, or choose Yes or No'));
   if (values['json'] !== 'on') return text;
   const fault = jsonFault(text);
   if (fault === null) return JSON.parse(text) as unknown;
@@ -270,7 +271,7 @@ function freeAnswer(values: Record<string, unknown>): unknown {
 }
 
 function refused(detail: string): Refusal {
-  return new Refusal({ type: 'about:blank', title: 'Not sent', status: 422, detail, errors: { answer: [detail] } });
+  return new Refusal({ type: 'about:blank', title: t('Not sent'), status: 422, detail, errors: { answer: [detail] } });
 }
 
 export const LOCK_CSS =

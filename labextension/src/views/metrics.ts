@@ -7,6 +7,7 @@ import { plural } from './format.ts';
 import { copy } from './host.ts';
 import { type Metric, type RunStore, ended } from './store.ts';
 import { Value } from '../sources/value.ts';
+import { t } from './words.ts';
 
 /** More than this, and there is a field to choose by name. */
 const MANY = 6;
@@ -23,7 +24,7 @@ class Metrics {
   private readonly words = new Value('');
   private readonly charts = new Map<string, Chart>();
   private readonly grid = h('div', { class: 'kl-metrics-grid' });
-  private readonly empty = h('div', { class: 'kl-empty', text: 'No metrics yet.' });
+  private readonly empty = h('div', { class: 'kl-empty', text: t('No metrics yet.') });
   private readonly told = h('span', { class: 'kl-muted', role: 'status' });
   private readonly spoken = h('div', { class: 'kl-visually-hidden', role: 'status' });
   private readonly visible = new Set<Chart>();
@@ -40,10 +41,10 @@ class Metrics {
     private readonly store: RunStore,
     private readonly signal: AbortSignal,
   ) {
-    this.search = searchField('Metrics by name', this.words, signal);
-    this.time = toggle('By time', this.byTime, signal, 'Draw over time instead of steps');
-    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Metrics' },
-      this.search, this.time, toggle('Log scale', this.log, signal), button('Copy CSV', () => void this.copy(), signal), this.told);
+    this.search = searchField(t('Metrics by name'), this.words, signal);
+    this.time = toggle(t('By time'), this.byTime, signal, t('Draw over time instead of steps'));
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': t('Metrics') },
+      this.search, this.time, toggle(t('Log scale'), this.log, signal), button(t('Copy CSV'), () => void this.copy(), signal), this.told);
     const view = h('div', { class: 'kl-metrics' }, bar, this.empty, this.grid, this.spoken);
     parent.append(view);
     this.ask = coalesced(() => this.draw(), signal);
@@ -103,7 +104,7 @@ class Metrics {
     this.search.hidden = metrics.size <= MANY;
     this.time.hidden = ![...metrics.values()].some((metric) => metric.stepped);
     this.empty.hidden = metrics.size > 0;
-    setText(this.empty, ended(this.store.state) ? 'The flow has recorded no metrics.' : 'No metrics yet.');
+    setText(this.empty, ended(this.store.state) ? t('The flow has recorded no metrics.') : t('No metrics yet.'));
   }
 
   private add(metric: Metric): Chart {
@@ -125,7 +126,7 @@ class Metrics {
     const done = await copy(csv(metrics.values()));
     let points = 0;
     for (const metric of metrics.values()) points += metric.points.length;
-    setText(this.told, done ? `Copied ${plural(points, 'point')}` : 'The browser did not allow to copy');
+    setText(this.told, done ? t('Copied %1', plural(points, 'point')) : t('The browser did not allow to copy'));
   }
 }
 

@@ -10,6 +10,7 @@ import { type Grid, gridOfArrow, gridOfRecords } from './output/grid.ts';
 import { JSON_CSS, mountJson } from './json.ts';
 import { PROSE_CSS, html, isEmpty, markdown } from './prose.ts';
 import { TABLE_CSS, mountTable } from './output/table.ts';
+import { t } from './words.ts';
 
 export interface OutputContext {
   source: Source;
@@ -72,13 +73,13 @@ function bundle(parent: HTMLElement, held: Bundle, context: OutputContext): void
     } catch (error) {
       // another form of the same value is worth more than an error; the last one is shown with it
       if (Object.keys(held).some((other) => other !== mime && other.includes('/') && other !== 'application/vnd.kodosumi.class')) continue;
-      place.append(problem(`This ${mime} cannot be shown`, error));
+      place.append(problem(t('This %1 cannot be shown', mime), error));
     }
     parent.append(place);
     return;
   }
   const names = Object.keys(held).join(', ');
-  parent.append(h('div', { class: 'kl-output' }, h('span', { class: 'kl-muted', text: `Nothing here shows ${names}.` })));
+  parent.append(h('div', { class: 'kl-output' }, h('span', { class: 'kl-muted', text: t('Nothing here shows %1.', names) })));
 }
 
 function textOf(data: unknown): string {
@@ -95,7 +96,7 @@ function text(parent: HTMLElement, value: string): boolean {
   parent.append(pre);
   if (value.length > TEXT) {
     const more = h('button', {
-      type: 'button', class: 'kl-link', text: `Show all ${count(value.length)} characters`,
+      type: 'button', class: 'kl-link', text: t('Show all %1 characters', count(value.length)),
       onclick: () => {
         pre.textContent = value;
         more.remove();
@@ -118,7 +119,7 @@ function picture(parent: HTMLElement, address: string, held: Bundle): boolean {
   const dimensions = sizeOfPng(address);
   // the place is kept before the picture is decoded
   if (dimensions) Object.assign(image, dimensions);
-  image.addEventListener('error', () => image.replaceWith(h('span', { class: 'kl-muted', text: `a picture that cannot be decoded: ${image.alt}` })));
+  image.addEventListener('error', () => image.replaceWith(h('span', { class: 'kl-muted', text: t('a picture that cannot be decoded: %1', image.alt) })));
   parent.append(image);
   return true;
 }
@@ -139,7 +140,7 @@ function sizeOfPng(address: string): { width: number; height: number } | null {
 function json(parent: HTMLElement, value: unknown, _: Bundle, context: OutputContext): boolean {
   if (typeof value === 'string') return text(parent, value);
   if (typeof value !== 'object' || value === null) {
-    parent.append(h('pre', { class: 'kl-text kl-scalar', text: value === null ? 'None' : JSON.stringify(value) }));
+    parent.append(h('pre', { class: 'kl-text kl-scalar', text: value === null ? t('None') : JSON.stringify(value) }));
     return true;
   }
   const grid = gridOfRecords(value);
@@ -152,7 +153,7 @@ function json(parent: HTMLElement, value: unknown, _: Bundle, context: OutputCon
     fill(place);
     if (table) mountTable(place, grid, context.name ?? 'table');
     else mountJson(place, value);
-    toggle.textContent = table ? 'Show as JSON' : 'Show as table';
+    toggle.textContent = table ? t('Show as JSON') : t('Show as table');
     toggle.onclick = () => draw(!table);
   };
   const toggle = h('button', { type: 'button', class: 'kl-link' });
@@ -171,22 +172,22 @@ function arrow(parent: HTMLElement, data: unknown, _: Bundle, context: OutputCon
 function figure(parent: HTMLElement, data: unknown, held: Bundle, context: OutputContext): boolean {
   if (typeof data !== 'object' || data === null || !('root_id' in data)) return false;
   const item = data as BokehItem;
-  const waiting = h('div', { class: 'kl-muted', role: 'status', text: 'Loading Bokeh …' });
+  const waiting = h('div', { class: 'kl-muted', role: 'status', text: t('Loading Bokeh …') });
   const draw = async (): Promise<void> => {
     fill(parent, waiting);
     try {
       await drawBokeh(parent, item, context.source, context.signal);
     } catch (error) {
       if (aborted(error) || context.signal.aborted) return;
-      parent.append(problem('The figure cannot be drawn', error));
+      parent.append(problem(t('The figure cannot be drawn'), error));
       if (typeof held['text/plain'] === 'string') text(parent, held['text/plain']);
     } finally {
       waiting.remove();
     }
   };
   if (hasScripts(JSON.stringify(item))) {
-    const ask = h('button', { type: 'button', class: 'kl-btn', text: 'Run it and show', onclick: () => void draw() });
-    parent.append(h('div', { class: 'kl-row' }, h('span', { class: 'kl-muted', text: 'This figure carries JavaScript of its own.' }), ask));
+    const ask = h('button', { type: 'button', class: 'kl-btn', text: t('Run it and show'), onclick: () => void draw() });
+    parent.append(h('div', { class: 'kl-row' }, h('span', { class: 'kl-muted', text: t('This figure carries JavaScript of its own.') }), ask));
   } else void draw();
   return true;
 }
@@ -205,11 +206,11 @@ function isArtifact(value: unknown): value is { artifact: Artifact } {
 /** A payload that is kept beside the log: loaded when somebody wants to see it. */
 function artifact(parent: HTMLElement, held: Artifact, context: OutputContext): void {
   const place = h('div', { class: 'kl-output' });
-  const label = `Show ${size(held.nbytes)}`;
+  const label = t('Show %1', size(held.nbytes));
   const button = h('button', { type: 'button', class: 'kl-btn', text: label, onclick: () => void load() });
   const load = async (): Promise<void> => {
     button.disabled = true;
-    button.textContent = 'Loading …';
+    button.textContent = t('Loading …');
     try {
       const value = await context.source.artifact(context.runId, held.sha256, context.signal);
       fill(place);
@@ -218,7 +219,7 @@ function artifact(parent: HTMLElement, held: Artifact, context: OutputContext): 
       if (aborted(error)) return;
       button.disabled = false;
       button.textContent = label;
-      fill(place, button, problem('It cannot be loaded', error));
+      fill(place, button, problem(t('It cannot be loaded'), error));
     }
   };
   place.append(button);

@@ -8,6 +8,7 @@ import type { Host } from './host.ts';
 import { ReplaySource, SPEEDS } from './replay/source.ts';
 import { RUN_CSS, mountRun } from './run.ts';
 import { timeLabel } from './ticks.ts';
+import { t } from './words.ts';
 
 /** What an arrow key moves by. */
 const STEP_MS = 5_000;
@@ -34,7 +35,7 @@ interface Mark {
 export function mountReplay(
   parent: HTMLElement, source: Source, runId: string, signal: AbortSignal, host: Host, options: ReplayOptions = {},
 ): void {
-  const view = h('section', { class: 'kl-replay', 'aria-label': 'Replay' }, h('div', { class: 'kl-empty', role: 'status', text: 'Loading the run …' }));
+  const view = h('section', { class: 'kl-replay', 'aria-label': t('Replay') }, h('div', { class: 'kl-empty', role: 'status', text: t('Loading the run …') }));
   parent.append(view);
   signal.addEventListener('abort', () => view.remove(), { once: true });
   const open = async (): Promise<void> => {
@@ -42,7 +43,7 @@ export function mountReplay(
     const marks = await marksOf(source, runId, replay.begin, signal);
     if (signal.aborted) return;
     if (replay.lastSeq < 0) {
-      fill(view, h('div', { class: 'kl-empty', text: 'This run has no events yet.' }));
+      fill(view, h('div', { class: 'kl-empty', text: t('This run has no events yet.') }));
       return;
     }
     const player = new Player(replay, marks, signal);
@@ -54,7 +55,7 @@ export function mountReplay(
   open().catch((error: unknown) => {
     if (aborted(error) || signal.aborted) return;
     const words = error instanceof Error ? error.message : String(error);
-    fill(view, h('div', { class: 'kl-problem', role: 'alert', text: `This run cannot be replayed: ${words}` }));
+    fill(view, h('div', { class: 'kl-problem', role: 'alert', text: t('This run cannot be replayed: %1', words) }));
   });
 }
 
@@ -88,7 +89,7 @@ async function marksOf(source: Source, runId: string, begin: number, signal: Abo
     const [status, words] = {
       status: [data.status ?? '', [data.status, data.reason].filter(Boolean).join(': ')],
       error: ['error', data.type ?? 'error'],
-      lock: ['awaiting', `asks: ${data.name ?? 'a person'}`],
+      lock: ['awaiting', `asks: ${data.name ?? t('a person')}`],
       lease: ['running', `answered${data.by ? ` by ${data.by}` : ''}`],
     }[kind as 'status' | 'error' | 'lock' | 'lease'] as [string, string];
     if (words) marks.push({ at: Math.max(0, ts - begin), words, status });
@@ -112,15 +113,15 @@ class Player {
   ) {
     const { length } = replay;
     this.play = h('button', { type: 'button', class: 'kl-btn kl-primary kl-replay-play' });
-    this.slider = h('input', { type: 'range', min: 0, max: Math.max(1, Math.round(length)), step: 1, value: 0, 'aria-label': 'Time' });
-    const speed = h('select', { 'aria-label': 'Speed' }, ...SPEEDS.map((value) => h('option', { value, text: `${value}×` })));
+    this.slider = h('input', { type: 'range', min: 0, max: Math.max(1, Math.round(length)), step: 1, value: 0, 'aria-label': t('Time') });
+    const speed = h('select', { 'aria-label': t('Speed') }, ...SPEEDS.map((value) => h('option', { value, text: `${value}×` })));
     speed.addEventListener('change', () => replay.speed.set(Number(speed.value)), { signal });
     replay.speed.watch((value) => (speed.value = String(value)), signal);
     const ticks = h('div', { class: 'kl-replay-marks' }, ...marks.map((mark) =>
       h('span', { class: 'kl-replay-mark', 'data-status': mark.status, title: `${this.label(mark.at)} ${mark.words}`, style: `inset-inline-start: ${share(mark.at, length)}%` })));
-    this.element = h('div', { class: 'kl-replay-player', role: 'group', 'aria-label': 'Player' },
+    this.element = h('div', { class: 'kl-replay-player', role: 'group', 'aria-label': t('Player') },
       h('div', { class: 'kl-tools' }, this.play, speed, h('div', { class: 'kl-replay-track' }, pulse(replay), ticks, this.slider), this.time,
-        toggle('Skip silence', replay.skip, signal, 'Leave out pauses of more than 5 seconds')),
+        toggle(t('Skip silence'), replay.skip, signal, t('Leave out pauses of more than 5 seconds'))),
       this.what);
     this.listen();
     const draw = coalesced(() => this.draw(), signal);
@@ -184,7 +185,7 @@ class Player {
     const at = replay.position.get();
     const playing = replay.playing.get();
     setText(this.play, playing ? '❚❚' : '▶');
-    this.play.setAttribute('aria-label', playing ? 'Pause' : at >= replay.length ? 'Play from the start' : 'Play');
+    this.play.setAttribute('aria-label', playing ? t('Pause') : at >= replay.length ? t('Play from the start') : t('Play'));
     if (!this.dragging) this.slider.value = String(Math.round(at));
     const words = `${this.label(at)} of ${this.label(replay.length)}`;
     setText(this.time, `${this.label(at)} / ${this.label(replay.length)}`);

@@ -23,6 +23,7 @@ import { RESULTS_CSS, results } from './run/results.ts';
 import { type Shown, TABS_CSS, type Tab, Tabs } from './run/tabs.ts';
 import { type RunState, RunStore, ended, failed } from './store.ts';
 import { TIMELINE_CSS, mountTimeline } from './timeline.ts';
+import { t } from './words.ts';
 
 export interface RunOptions {
   /** The tab that is open; without it, the one that says most. */
@@ -51,7 +52,7 @@ export function mountRun(parent: HTMLElement, source: Source, runId: string, opt
     fill(box);
     const earlier = before.at(-1);
     if (earlier !== undefined) {
-      const back = h('button', { type: 'button', class: 'kl-link kl-run-back', text: `‹ back to run ${earlier.slice(-8)}` });
+      const back = h('button', { type: 'button', class: 'kl-link kl-run-back', text: t('‹ back to run %1', earlier.slice(-8)) });
       back.addEventListener('click', () => go(earlier, before.slice(0, -1)));
       box.append(back);
     }
@@ -78,7 +79,7 @@ const LEAST = 300;
 class RunView {
   private readonly element: HTMLElement;
   private readonly main = h('div', { class: 'kl-run-main', hidden: true });
-  private readonly waiting = h('div', { class: 'kl-run-waiting', role: 'status', text: 'Loading run …' });
+  private readonly waiting = h('div', { class: 'kl-run-waiting', role: 'status', text: t('Loading run …') });
   private readonly tabs: Tabs;
   private readonly parts: Draw[];
   private readonly draw: () => void;
@@ -94,12 +95,12 @@ class RunView {
   ) {
     const { store, signal } = context;
     this.chosen = options.tab || null; // a trait has no null, only an empty text
-    this.element = h('section', { class: `kl-run${options.compact ? ' kl-run-compact' : ''}`, 'aria-label': `Run ${context.runId.slice(-8)}` }, this.waiting, this.main);
+    this.element = h('section', { class: `kl-run${options.compact ? ' kl-run-compact' : ''}`, 'aria-label': t('Run %1', context.runId.slice(-8)) }, this.waiting, this.main);
     parent.append(this.element);
     const acting = new Acting(context.source.readOnly);
     const rerun = new Rerun(context, acting, { begun: openRun, closed: () => undefined });
     const family = new Family(context, openRun);
-    this.tabs = new Tabs('Views of the run', this.made(), (id) => {
+    this.tabs = new Tabs(t('Views of the run'), this.made(), (id) => {
       this.chosen = id;
       options.onTab?.(id);
     });
@@ -131,14 +132,14 @@ class RunView {
       return undefined;
     };
     return [
-      { id: 'results', title: 'Results', mount: (panel) => results(panel, this.context) },
-      { id: 'console', title: 'Console', fills: true, mount: listed((panel) => mountConsole(panel, source, runId, store, signal)) },
-      { id: 'timeline', title: 'Timeline', fills: true, mount: listed((panel) => mountTimeline(panel, store, signal)) },
-      { id: 'metrics', title: 'Metrics', mount: listed((panel) => mountMetrics(panel, store, signal)) },
-      { id: 'events', title: 'Events', fills: true, mount: listed((panel) => mountEvents(panel, source, runId, store, signal)) },
-      { id: 'inputs', title: 'Inputs', mount: (panel) => inputs(panel, this.context) },
-      { id: 'files', title: 'Files', mount: (panel) => files(panel, this.context) },
-      { id: 'error', title: 'Error', mount: (panel) => failure(panel, this.context) },
+      { id: 'results', title: t('Results'), mount: (panel) => results(panel, this.context) },
+      { id: 'console', title: t('Console'), fills: true, mount: listed((panel) => mountConsole(panel, source, runId, store, signal)) },
+      { id: 'timeline', title: t('Timeline'), fills: true, mount: listed((panel) => mountTimeline(panel, store, signal)) },
+      { id: 'metrics', title: t('Metrics'), mount: listed((panel) => mountMetrics(panel, store, signal)) },
+      { id: 'events', title: t('Events'), fills: true, mount: listed((panel) => mountEvents(panel, source, runId, store, signal)) },
+      { id: 'inputs', title: t('Inputs'), mount: (panel) => inputs(panel, this.context) },
+      { id: 'files', title: t('Files'), mount: (panel) => files(panel, this.context) },
+      { id: 'error', title: t('Error'), mount: (panel) => failure(panel, this.context) },
     ];
   }
 
@@ -148,7 +149,7 @@ class RunView {
     const first = this.main.hidden;
     this.waiting.hidden = this.context.store.problem.get() === null;
     this.main.hidden = false;
-    if (first) this.element.setAttribute('aria-label', `Run ${state.row?.flow ?? ''} ${this.context.runId.slice(-8)}`);
+    if (first) this.element.setAttribute('aria-label', t('Run %1 %2', state.row?.flow ?? '', this.context.runId.slice(-8)));
     for (const part of this.parts) part();
     const shown = tabsOf(state);
     this.tabs.update(shown);
@@ -213,12 +214,12 @@ class RunView {
 
   private told(): void {
     if (this.ready) return;
-    setText(this.waiting, this.context.source.connection.get() === 'lost' ? 'Nothing answers yet, trying again …' : 'Loading run …');
+    setText(this.waiting, this.context.source.connection.get() === 'lost' ? t('Nothing answers yet, trying again …') : t('Loading run …'));
   }
 
   private wrong(problem: Error | null): void {
     if (!problem) return;
-    fill(this.waiting, h('div', { class: 'kl-problem', role: 'alert', text: `This run cannot be shown: ${problem.message}` }));
+    fill(this.waiting, h('div', { class: 'kl-problem', role: 'alert', text: t('This run cannot be shown: %1', problem.message) }));
     this.waiting.hidden = false;
   }
 }

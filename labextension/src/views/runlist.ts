@@ -8,6 +8,7 @@ import { count, duration, relative } from './format.ts';
 import type { Host } from './host.ts';
 import { poll } from './poll.ts';
 import { LIST_CSS, VirtualList } from './list/virtual.ts';
+import { later, t } from './words.ts';
 
 const ROW_PX = 46;
 const STEP = 100;
@@ -17,17 +18,15 @@ const TYPED_MS = 200;
 
 /** What can be chosen, and the statuses it stands for. */
 const CHOICES: [string, readonly Status[]][] = [
-  ['All', []],
-  ['Open', ['starting', 'running', 'awaiting']],
-  ['Finished', ['finished']],
-  ['Failed', ['error', 'timeout', 'lost', 'cancelled']],
+  [later('All'), []],
+  [later('Open'), ['starting', 'running', 'awaiting']],
+  [later('Finished'), ['finished']],
+  [later('Failed'), ['error', 'timeout', 'lost', 'cancelled']],
 ];
 
 export interface RunListOptions {
   /** Milliseconds between two looks, asked before each. */
   everyMs?: () => number;
-  /** Words of the list, in the person's language. */
-  say?: (text: string) => string;
   /** Called with a function that looks again at once. */
   waking?(wake: () => void): void;
 }
@@ -41,7 +40,6 @@ class RunList {
   private total = 0;
   private limit = STEP;
   private loaded = false;
-  private readonly say: (text: string) => string;
   private readonly words: HTMLInputElement;
   private readonly choice: HTMLSelectElement;
   private readonly told = h('span', { class: 'kl-muted', role: 'status' });
@@ -57,17 +55,16 @@ class RunList {
     signal: AbortSignal,
     private readonly host: Host,
   ) {
-    const say = (this.say = options.say ?? ((text: string): string => text));
-    this.words = h('input', { type: 'search', class: 'kl-grow', placeholder: say('Filter runs'), 'aria-label': say('Filter runs') });
-    this.choice = h('select', { 'aria-label': say('Which runs') }, ...CHOICES.map(([name], i) => h('option', { value: i, text: say(name) })));
-    const element = h('section', { class: 'kl-runlist', 'aria-label': say('Runs') });
+    this.words = h('input', { type: 'search', class: 'kl-grow', placeholder: t('Filter runs'), 'aria-label': t('Filter runs') });
+    this.choice = h('select', { 'aria-label': t('Which runs') }, ...CHOICES.map(([name], i) => h('option', { value: i, text: t(name) })));
+    const element = h('section', { class: 'kl-runlist', 'aria-label': t('Runs') });
     element.append(h('div', { class: 'kl-runlist-head', 'data-lm-suppress-shortcuts': 'true' }, this.words, this.choice), this.told);
     parent.append(element);
     signal.addEventListener('abort', () => element.remove(), { once: true });
     this.list = new VirtualList(
       element,
       {
-        label: say('Runs'), role: 'grid', rowHeight: ROW_PX,
+        label: t('Runs'), role: 'grid', rowHeight: ROW_PX,
         total: () => this.rows.length,
         want: (_first, last) => this.want(last),
         draw: (row, index) => this.draw(row, index),
@@ -126,11 +123,11 @@ class RunList {
   private tell(): void {
     const lost = this.source.connection.get() === 'lost';
     const filtered = this.words.value.trim() !== '' || this.choice.value !== '0';
-    setText(this.told, !this.loaded ? this.say('Loading…') : lost ? this.say('Reconnecting…') : count(this.total));
-    this.told.title = this.loaded && !lost ? this.say('Runs that fit') : '';
+    setText(this.told, !this.loaded ? t('Loading…') : lost ? t('Reconnecting…') : count(this.total));
+    this.told.title = this.loaded && !lost ? t('Runs that fit') : '';
     this.empty.hidden = !this.loaded || this.rows.length > 0;
     this.list.element.hidden = this.loaded && this.rows.length === 0;
-    setText(this.empty, filtered ? this.say('No run fits.') : this.say('No runs yet. Launch a flow above, or in a notebook.'));
+    setText(this.empty, filtered ? t('No run fits.') : t('No runs yet. Launch a flow above, or in a notebook.'));
   }
 
   private open(index: number): void {
@@ -153,7 +150,7 @@ class Line {
   private readonly status = h('span', { class: 'kl-status' });
   private readonly flow = h('span', { class: 'kl-runlist-flow' });
   private readonly when = h('time', { class: 'kl-muted' });
-  private readonly bar = h('progress', { max: 1, 'aria-label': 'Progress' });
+  private readonly bar = h('progress', { max: 1, 'aria-label': t('Progress') });
   private readonly text = h('span', { class: 'kl-runlist-text kl-muted' });
 
   constructor(private readonly element: HTMLElement) {
@@ -171,9 +168,9 @@ class Line {
     const { element, status, bar } = this;
     const over = TERMINAL.includes(row.status);
     element.dataset['runId'] = row.run_id;
-    element.title = `${row.flow} · ${row.status}\n${row.run_id}`;
+    element.title = `${row.flow} · ${t(row.status)}\n${row.run_id}`;
     status.dataset['status'] = row.status;
-    setText(status, row.status);
+    setText(status, t(row.status));
     setText(this.flow, row.flow);
     setText(this.when, relative(Date.parse(row.started)));
     this.when.dateTime = row.started;
@@ -185,8 +182,8 @@ class Line {
 
 /** The most telling text about a run that fits in a line. */
 function told(row: RunRow, over: boolean): string {
-  if (row.locks.length > 0) return row.locks.map((lock) => lock.name ?? 'a question').join(', ');
-  if (row.status === 'starting') return row.place === null ? row.reason : `${row.place}. in the queue`;
+  if (row.locks.length > 0) return row.locks.map((lock) => lock.name ?? t('a question')).join(', ');
+  if (row.status === 'starting') return row.place === null ? row.reason : t('%1. in the queue', row.place);
   if (!over) return row.progress_text ?? row.reason;
   return [duration(row.active_s), row.error ?? row.result ?? row.reason].filter(Boolean).join(' · ').slice(0, 200);
 }

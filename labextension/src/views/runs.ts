@@ -15,6 +15,7 @@ import { Filters } from './runs/filters.ts';
 import { RunList, type Shown } from './runs/list.ts';
 import { COLUMNS, Row } from './runs/row.ts';
 import { Selection } from './runs/selection.ts';
+import { language, t } from './words.ts';
 
 export const RUNS_CSS = RUNS_STYLE + COMPARE_CSS;
 
@@ -41,7 +42,7 @@ export function mountRuns(parent: HTMLElement, source: Source, options: RunsOpti
 }
 
 class Runs {
-  private readonly element = h('section', { class: 'kl-runs', 'aria-label': 'Runs', 'data-lm-suppress-shortcuts': 'true' });
+  private readonly element = h('section', { class: 'kl-runs', 'aria-label': t('Runs'), 'data-lm-suppress-shortcuts': 'true' });
   private readonly query: Value<RunQuery>;
   private readonly selection: Selection;
   private readonly list: RunList;
@@ -61,13 +62,13 @@ class Runs {
   private readonly table: HTMLTableElement;
   private readonly head = h('tr', { role: 'row' });
   private readonly body = h('tbody', { role: 'rowgroup' });
-  private readonly all = h('input', { type: 'checkbox', 'aria-label': 'Select all runs on this page' });
+  private readonly all = h('input', { type: 'checkbox', 'aria-label': t('Select all runs on this page') });
   private readonly empty = h('div', { class: 'kl-empty', hidden: true });
   private readonly order: HTMLSelectElement;
-  private readonly first = pageButton('First');
-  private readonly back = pageButton('Previous');
-  private readonly forward = pageButton('Next');
-  private readonly size = h('select', { 'aria-label': 'Runs a page' });
+  private readonly first = pageButton(t('First'));
+  private readonly back = pageButton(t('Previous'));
+  private readonly forward = pageButton(t('Next'));
+  private readonly size = h('select', { 'aria-label': t('Runs a page') });
   private over = false;
   private atTop = true;
 
@@ -88,7 +89,7 @@ class Runs {
     const statusOf = (id: string): RunRow['status'] | undefined => this.seen.get(id)?.status;
     this.bulk = new Bulk(source, this.selection, { compare, comparison, statusOf, done: () => this.list.refresh() }, host, signal);
     this.order = this.orders();
-    this.table = h('table', { role: 'table', 'aria-label': 'Runs' }, h('thead', { role: 'rowgroup' }, this.head), this.body);
+    this.table = h('table', { role: 'table', 'aria-label': t('Runs') }, h('thead', { role: 'rowgroup' }, this.head), this.body);
     this.draw(parent);
     this.listen();
     this.list.shown.watch((shown) => this.show(shown), signal);
@@ -101,12 +102,12 @@ class Runs {
   private draw(parent: HTMLElement): void {
     this.head.append(h('th', { class: 'kl-runs-box', role: 'columnheader' }, h('label', {}, this.all)));
     for (const column of COLUMNS) {
-      const button = column.sort && h('button', { type: 'button', class: 'kl-runs-sort', text: column.title, 'data-sort': column.sort, title: column.hint });
-      this.head.append(h('th', { class: `kl-runs-${column.key}`, role: 'columnheader', scope: 'col' }, button ?? column.title));
+      const button = column.sort && h('button', { type: 'button', class: 'kl-runs-sort', text: t(column.title), 'data-sort': column.sort, title: column.hint && t(column.hint) });
+      this.head.append(h('th', { class: `kl-runs-${column.key}`, role: 'columnheader', scope: 'col' }, button ?? t(column.title)));
     }
     const limit = this.list.size;
     for (const size of [...new Set([...SIZES, limit])].sort((a, b) => a - b)) {
-      this.size.append(h('option', { value: size, text: `${size} a page`, selected: size === limit }));
+      this.size.append(h('option', { value: size, text: t('%1 a page', size), selected: size === limit }));
     }
     this.element.append(
       this.filters.element,
@@ -114,7 +115,7 @@ class Runs {
       this.compared.element,
       this.still,
       this.empty,
-      h('nav', { class: 'kl-row kl-runs-pager', 'aria-label': 'Pages' }, this.first, this.back, this.forward, this.told, h('span', { class: 'kl-grow' }), this.size),
+      h('nav', { class: 'kl-row kl-runs-pager', 'aria-label': t('Pages') }, this.first, this.back, this.forward, this.told, h('span', { class: 'kl-grow' }), this.size),
     );
     this.still.append(this.sentinel, h('div', { class: 'kl-runs-pills' }, this.pill), this.problem, h('div', { class: 'kl-runs-scroll' }, this.table));
     parent.append(this.element);
@@ -122,10 +123,10 @@ class Runs {
 
   /** What has no header to click, in narrow places, is sorted by this. */
   private orders(): HTMLSelectElement {
-    const made = h('select', { class: 'kl-runs-order', 'aria-label': 'Order' });
-    const names: [string, string][] = COLUMNS.flatMap(({ title, sort }): [string, string][] => (sort ? [[sort, title.toLowerCase()]] : []));
-    for (const [sort, title] of [...names, ['updated', 'last event'], ['ended', 'end'], ['events', 'events']] as [string, string][]) {
-      made.append(h('option', { value: `-${sort}`, text: `by ${title}, last first` }), h('option', { value: sort, text: `by ${title}` }));
+    const made = h('select', { class: 'kl-runs-order', 'aria-label': t('Order') });
+    const names: [string, string][] = COLUMNS.flatMap(({ title, sort }): [string, string][] => (sort ? [[sort, t(title).toLocaleLowerCase(language())]] : []));
+    for (const [sort, title] of [...names, ['updated', t('last event')], ['ended', t('end')], ['events', t('events')]] as [string, string][]) {
+      made.append(h('option', { value: `-${sort}`, text: t('by %1, last first', title) }), h('option', { value: sort, text: t('by %1', title) }));
     }
     made.addEventListener('change', () => this.query.set({ ...this.query.get(), sort: made.value }));
     return made;
@@ -228,7 +229,7 @@ class Runs {
     this.forward.disabled = !more || waiting;
     this.element.classList.toggle('kl-waiting', waiting);
     this.table.setAttribute('aria-busy', String(waiting));
-    setText(this.pill, `${fresh >= 1000 ? 'Over 1,000' : count(fresh)} new`);
+    setText(this.pill, t('%1 new', fresh >= 1000 ? t('Over 1,000') : count(fresh)));
     this.pill.hidden = fresh === 0;
     setText(this.problem, problem ?? '');
     this.problem.hidden = problem === null;
@@ -240,10 +241,10 @@ class Runs {
 
   private nothing(total: number): void {
     if (this.filters.active) {
-      const clear = h('button', { type: 'button', class: 'kl-btn', text: 'Clear filters', onclick: () => this.filters.reset() });
-      fill(this.empty, h('p', { text: 'No run fits these filters.' }), clear);
+      const clear = h('button', { type: 'button', class: 'kl-btn', text: t('Clear filters'), onclick: () => this.filters.reset() });
+      fill(this.empty, h('p', { text: t('No run fits these filters.') }), clear);
     } else if (total === 0) {
-      fill(this.empty, h('p', { text: 'No runs yet.' }), h('p', { text: 'Launch a flow, and it shows up here by itself.' }));
+      fill(this.empty, h('p', { text: t('No runs yet.') }), h('p', { text: t('Launch a flow, and it shows up here by itself.') }));
     }
   }
 
@@ -252,9 +253,9 @@ class Runs {
     const lost = this.source.connection.get() === 'lost';
     this.element.classList.toggle('kl-stale', lost);
     const start = page * this.list.size;
-    const asOf = this.list.contact === null ? '' : ` This is how it was at ${clock(this.list.contact).slice(0, 8)}.`;
-    setText(this.total, lost ? `${lostWords(this.source)}${asOf}` : waiting && rows.length === 0 ? 'Loading…' : plural(total, 'run'));
-    setText(this.told, rows.length === 0 ? '' : `${count(start + 1)}–${count(start + rows.length)} of ${count(total)}`);
+    const asOf = this.list.contact === null ? '' : t(' This is how it was at %1.', clock(this.list.contact).slice(0, 8));
+    setText(this.total, lost ? `${lostWords(this.source)}${asOf}` : waiting && rows.length === 0 ? t('Loading…') : plural(total, 'run'));
+    setText(this.told, rows.length === 0 ? '' : t('%1–%2 of %3', count(start + 1), count(start + rows.length), count(total)));
   }
 
   private sorted(sort: string): void {

@@ -7,6 +7,7 @@ import { bytes, plural } from './format.ts';
 import type { Host } from './host.ts';
 import { RUN_CSS, mountRun } from './run.ts';
 import { RUNS_CSS, mountRuns } from './runs.ts';
+import { t } from './words.ts';
 
 export interface SavedFile {
   name: string;
@@ -20,7 +21,7 @@ export function mountSaved(parent: HTMLElement, source: Source, file: SavedFile,
   const about = `${file.name} · ${bytes(file.nbytes)} · ${plural(file.runs, 'run')}`;
   const head = h('div', { class: 'kl-row kl-saved-head' });
   const body = h('div', { class: 'kl-saved-body' });
-  const view = h('section', { class: 'kl-saved', 'aria-label': `Runs of ${file.name}` }, head, body);
+  const view = h('section', { class: 'kl-saved', 'aria-label': t('Runs of %1', file.name) }, head, body);
   parent.append(view);
   signal.addEventListener('abort', () => view.remove(), { once: true });
   // whoever opens a run means the file's, wherever the host's own would come from
@@ -37,13 +38,13 @@ export function mountSaved(parent: HTMLElement, source: Source, file: SavedFile,
   };
   const list = (): void => mountRuns(body, source, { query }, begin(), { ...here, openRun: open });
   const open = (runId: string): void => {
-    const back = h('button', { type: 'button', class: 'kl-link', text: '‹ all runs of the file', onclick: list });
+    const back = h('button', { type: 'button', class: 'kl-link', text: t('‹ all runs of the file'), onclick: list });
     mountRun(body, source, runId, {}, begin(...(file.runs > 1 ? [back] : [])), here);
     if (file.runs > 1) back.focus();
   };
   if (file.runs === 0) {
     begin();
-    body.append(h('div', { class: 'kl-empty', text: 'This file has no events.' }));
+    body.append(h('div', { class: 'kl-empty', text: t('This file has no events.') }));
   } else if (file.run_id !== null) open(file.run_id);
   else list();
 }

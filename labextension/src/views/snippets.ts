@@ -3,6 +3,7 @@
 import { fill, h, setText } from './dom.ts';
 import { copy } from './host.ts';
 import { Tabs, TABS_CSS } from './run/tabs.ts';
+import { t } from './words.ts';
 
 export const SNIPPETS_CSS = `${TABS_CSS}
 .kl .kl-snippets { max-width: 50em; }
@@ -16,13 +17,13 @@ export const SNIPPETS_CSS = `${TABS_CSS}
 
 /** Draw texts by the title of their tab; the function that is returned draws others in their place. */
 export function mountSnippets(parent: HTMLElement, signal: AbortSignal): (texts: Record<string, string>) => void {
-  const element = h('section', { class: 'kl-snippets', 'aria-label': 'As code' });
+  const element = h('section', { class: 'kl-snippets', 'aria-label': t('As code') });
   parent.append(element);
   signal.addEventListener('abort', () => element.remove(), { once: true });
   let open: string | null = null;
   return (texts) => {
     const titles = Object.keys(texts);
-    const tabs = new Tabs('Language', titles.map((title) => ({ id: title, title, mount: (panel) => snippet(panel, title, texts[title]!) })), (title) => (open = title));
+    const tabs = new Tabs(t('Language'), titles.map((title) => ({ id: title, title, mount: (panel) => snippet(panel, title, texts[title]!) })), (title) => (open = title));
     tabs.update(Object.fromEntries(titles.map((title) => [title, { shown: true }])));
     fill(element, tabs.element, tabs.panels);
     const first = titles.includes(open ?? '') ? open : titles[0];
@@ -31,13 +32,13 @@ export function mountSnippets(parent: HTMLElement, signal: AbortSignal): (texts:
 }
 
 function snippet(panel: HTMLElement, title: string, text: string): undefined {
-  const button = h('button', { type: 'button', class: 'kl-btn', text: 'Copy', 'aria-label': `Copy ${title}` });
+  const button = h('button', { type: 'button', class: 'kl-btn', text: t('Copy'), 'aria-label': t('Copy %1', title) });
   const told = h('span', { class: 'kl-visually-hidden', role: 'status' });
   button.addEventListener('click', () => {
     void copy(text).then((done) => {
-      setText(button, done ? 'Copied' : 'Select it');
-      setText(told, done ? 'Copied' : 'It cannot be copied here: select the text');
-      setTimeout(() => setText(button, 'Copy'), 2000);
+      setText(button, done ? t('Copied') : t('Select it'));
+      setText(told, done ? t('Copied') : t('It cannot be copied here: select the text'));
+      setTimeout(() => setText(button, t('Copy')), 2000);
     });
   });
   panel.append(h('div', { class: 'kl-snippet' }, h('pre', { text }), button, told));

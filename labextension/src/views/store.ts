@@ -7,6 +7,7 @@ import { Unreachable, aborted } from '../sources/transport.ts';
 import { Value } from '../sources/value.ts';
 import { PIECES, type Piece, type RunState, emptyState, ended, foldEvents } from './fold.ts';
 import { missingBefore, survey } from './survey.ts';
+import { t } from './words.ts';
 
 export * from './fold.ts';
 
@@ -61,7 +62,7 @@ export class RunStore {
   async payload(piece: Piece, signal: AbortSignal): Promise<string> {
     if (piece.payload !== null) return piece.payload;
     const found = await this.source.window(this.runId, { kinds: [piece.kind], upto: piece.seq }, -1, 1, signal);
-    if (found.events.length === 0 || found.events.seq(0) !== piece.seq) throw new Error(`event ${piece.seq} is not there any more`);
+    if (found.events.length === 0 || found.events.seq(0) !== piece.seq) throw new Error(t('event %1 is not there any more', piece.seq));
     return found.events.at(0).payload;
   }
 

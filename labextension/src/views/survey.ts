@@ -5,6 +5,7 @@ import type { Source } from '../sources/source.ts';
 import { aborted } from '../sources/transport.ts';
 import { KINDS, type Kind } from '../wire.ts';
 import { CONSOLE, type Gap, PIECES, type Piece, type RunState } from './fold.ts';
+import { t } from './words.ts';
 
 /** Requests that may go into one search. */
 const MAX_PROBES = 200;
@@ -88,7 +89,7 @@ async function halve(
       hole(low.value, high.value, high.place);
       return;
     }
-    if (++probes > MAX_PROBES) throw new Error('there are too many holes');
+    if (++probes > MAX_PROBES) throw new Error(t('there are too many holes'));
     const place = (low.place + high.place) >> 1;
     const middle = { place, value: await valueAt(place) };
     await search(low, middle);

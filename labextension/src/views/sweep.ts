@@ -5,11 +5,12 @@ import type { Value } from '../sources/value.ts';
 import { STATUSES, type Status, type SweepInfo, type SweepRow, TERMINAL } from '../wire.ts';
 import { lostWords } from './controls.ts';
 import { fill, h, setText } from './dom.ts';
-import { clock, count, duration, plural } from './format.ts';
+import { clock, count, duration } from './format.ts';
 import type { Host } from './host.ts';
 import { poll } from './poll.ts';
 import { shortId } from './runs/row.ts';
 import { SWEEP_STYLE } from './sweep/css.ts';
+import { later, t, tn } from './words.ts';
 
 export const SWEEP_CSS = SWEEP_STYLE;
 
@@ -37,7 +38,7 @@ class SweepView {
   private readonly element: HTMLElement;
   private readonly title = h('b', {});
   private readonly told = h('span', { role: 'status' });
-  private readonly bar = h('progress', { 'aria-label': 'Combinations that have ended' });
+  private readonly bar = h('progress', { 'aria-label': t('Combinations that have ended') });
   private readonly asOf = h('span', { class: 'kl-muted' });
   private readonly outcome = h('span', { class: 'kl-muted', role: 'status' });
   private readonly problem = h('p', { class: 'kl-problem', hidden: true });
@@ -57,15 +58,15 @@ class SweepView {
   constructor(
     parent: HTMLElement, private readonly source: Source, private readonly options: SweepOptions, signal: AbortSignal, private readonly host: Host,
   ) {
-    this.buttons = { cancel: this.button('cancel', 'Cancel the rest'), rerun: this.button('rerun', 'Run failed ones again'), resume: this.button('resume', 'Start the rest') };
+    this.buttons = { cancel: this.button('cancel', t('Cancel the rest')), rerun: this.button('rerun', t('Run failed ones again')), resume: this.button('resume', t('Start the rest')) };
     const head = h('div', { class: 'kl-row' }, this.title, this.bar, this.told, this.asOf);
     const acts = h('div', { class: 'kl-row kl-sweep-acts' }, ...Object.values(this.buttons), this.outcome);
-    this.element = h('section', { class: 'kl-sweep', 'aria-label': `Sweep ${options.sweepId}` }, head, acts, this.problem, this.place, this.below);
-    setText(this.title, `Sweep ${options.sweepId}`);
-    setText(this.told, 'Loading…');
+    this.element = h('section', { class: 'kl-sweep', 'aria-label': t('Sweep %1', options.sweepId) }, head, acts, this.problem, this.place, this.below);
+    setText(this.title, t('Sweep %1', options.sweepId));
+    setText(this.told, t('Loading…'));
     parent.append(this.element);
     const refused = (problem: Refusal): void => {
-      if (this.info === null) setText(this.told, problem.problem.status === 404 && problem.kind !== 'sweep-not-started' ? 'None of its runs is in the log yet.' : problem.message);
+      if (this.info === null) setText(this.told, problem.problem.status === 404 && problem.kind !== 'sweep-not-started' ? t('None of its runs is in the log yet.') : problem.message);
     };
     const answered = (): void => {
       this.answered = Date.now();
@@ -88,17 +89,17 @@ class SweepView {
 
   private draw(info: SweepInfo): void {
     this.info = info;
-    setText(this.title, `Sweep ${info.id} of ${info.flow}`);
+    setText(this.title, t('Sweep %1 of %2', info.id, info.flow));
     const ended = TERMINAL.reduce((sum, status) => sum + (info.counts[status] ?? 0), 0);
     this.bar.max = Math.max(1, info.total);
     this.bar.value = ended;
-    const parts = [...STATUSES, 'waiting'].filter((status) => info.counts[status]).map((status) => `${count(info.counts[status]!)} ${status}`);
-    setText(this.told, `${ended} of ${info.total}: ${parts.join(', ')}`);
+    const parts = [...STATUSES, 'waiting'].filter((status) => info.counts[status]).map((status) => `${count(info.counts[status]!)} ${t(status)}`);
+    setText(this.told, t('%1 of %2: %3', count(ended), count(info.total), parts.join(', ')));
     const failed = FAILED.some((status) => info.counts[status]);
     this.buttons.cancel.hidden = !this.going(info);
     this.buttons.rerun.hidden = !failed || info.starting;
     this.buttons.resume.hidden = info.starting || !info.counts['waiting'];
-    setText(this.problem, info.failure === '' ? '' : `The rest was not started: ${info.failure}`);
+    setText(this.problem, info.failure === '' ? '' : t('The rest was not started: %1', info.failure));
     this.problem.hidden = info.failure === '';
     this.body(info);
     this.stale();
@@ -107,7 +108,7 @@ class SweepView {
   private stale(): void {
     const lost = this.source.connection.get() === 'lost';
     this.element.classList.toggle('kl-stale', lost);
-    setText(this.asOf, lost ? `${lostWords(this.source)}${this.answered === null ? '' : ` This is how it was at ${clock(this.answered).slice(0, 8)}.`}` : '');
+    setText(this.asOf, lost ? `${lostWords(this.source)}${this.answered === null ? '' : t(' This is how it was at %1.', clock(this.answered).slice(0, 8))}` : '');
   }
 
   private tick(): void {
@@ -144,14 +145,14 @@ class SweepView {
       const cells = sides.map((side) => h('td', {}, this.cell(at.get(JSON.stringify([up, side]))!, info, false).button));
       body.append(h('tr', {}, h('th', { scope: 'row', text: up, title: up }), ...cells));
     }
-    return h('table', { class: 'kl-sweep-grid', 'aria-label': `${down} by ${across}` }, h('thead', {}, head), body);
+    return h('table', { class: 'kl-sweep-grid', 'aria-label': t('%1 by %2', down, across) }, h('thead', {}, head), body);
   }
 
   private list(info: SweepInfo): HTMLElement {
     this.lines.replaceChildren();
-    const names = [...info.over, 'Status', 'Run', 'Result'];
+    const names = [...info.over, t('Status'), t('Run'), t('Result')];
     const head = h('tr', {}, h('th', { class: 'kl-sweep-index', text: '#' }), ...names.map((name) => h('th', { scope: 'col', text: name })));
-    return h('div', {}, h('table', { class: 'kl-sweep-list', 'aria-label': 'Combinations' }, h('thead', {}, head), this.lines), this.more);
+    return h('div', {}, h('table', { class: 'kl-sweep-list', 'aria-label': t('Combinations') }, h('thead', {}, head), this.lines), this.more);
   }
 
   /** Rows of combinations that are not in the list yet, each at its place. */
@@ -166,7 +167,7 @@ class SweepView {
       this.lines.insertBefore(line, after ?? null);
     }
     const more = info.total - this.cells.size;
-    setText(this.more, more > 0 ? `and ${count(more)} more; sweep.frame() has all` : '');
+    setText(this.more, more > 0 ? t('and %1 more; sweep.frame() has all', count(more)) : '');
   }
 
   // -- what is done
@@ -196,10 +197,10 @@ class SweepView {
     if (this.busy) return;
     this.busy = true;
     for (const button of Object.values(this.buttons)) button.disabled = true;
-    setText(this.outcome, { cancel: 'Cancelling…', rerun: 'Starting…', resume: 'Starting…' }[what]);
+    setText(this.outcome, { cancel: t('Cancelling…'), rerun: t('Starting…'), resume: t('Starting…') }[what]);
     try {
       const runs = await this.source.actOnSweep(this.options.sweepId, what);
-      setText(this.outcome, what === 'cancel' ? `${plural(runs, 'run')} cancelled; no more are started` : `${plural(runs, 'run')} begun`);
+      setText(this.outcome, what === 'cancel' ? tn('%1 run cancelled; no more are started', '%1 runs cancelled; no more are started', runs) : tn('%1 run begun', '%1 runs begun', runs));
     } catch (error) {
       setText(this.outcome, error instanceof Error ? error.message : String(error));
     }
@@ -228,7 +229,7 @@ class Cell {
 
   draw(row: SweepRow, open: boolean): void {
     this.row = row;
-    const status = row.status ?? 'waiting';
+    const status = t(row.status ?? later('waiting'));
     this.status.dataset['status'] = row.status ?? 'cancelled';
     setText(this.status, status);
     this.button.disabled = row.run_id === null;

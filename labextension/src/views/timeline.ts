@@ -9,6 +9,7 @@ import { type RunStore, type Span, ended } from './store.ts';
 import { type Item, Layout } from './timeline/layout.ts';
 import { AXIS, COLOURS, HEAD, ROW, type Scene, paint, tops, xOf } from './timeline/paint.ts';
 import { Value } from '../sources/value.ts';
+import { t } from './words.ts';
 
 /** A live timeline gets this much more room than it needs, so that it is not drawn to another scale all the time. */
 const AHEAD = 1.25;
@@ -48,18 +49,18 @@ class Timeline {
   ) {
     const help = uniqueId();
     this.scroller = h('div', {
-      class: 'kl-time', tabindex: 0, role: 'application', 'aria-label': 'Timeline', 'aria-describedby': help,
+      class: 'kl-time', tabindex: 0, role: 'application', 'aria-label': t('Timeline'), 'aria-describedby': help,
     }, h('div', { class: 'kl-time-stay' }, this.canvas), this.space);
     const box = h('div', { class: 'kl-list-box' }, this.scroller, this.tip, this.empty);
     const tableBox = h('div', { class: 'kl-list-box' });
     this.table = this.makeTable(tableBox);
     const controls = h('span', { class: 'kl-tool-group' },
-      button('−', () => this.zoom(2), signal, 'Zoom out'), button('+', () => this.zoom(0.5), signal, 'Zoom in'),
-      button('Fit', () => this.look(null), signal, 'Show the whole run'));
-    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': 'Timeline' },
-      controls, toggle('As a table', this.asTable, signal), h('span', { class: 'kl-grow' }), this.told);
+      button('−', () => this.zoom(2), signal, t('Zoom out')), button('+', () => this.zoom(0.5), signal, t('Zoom in')),
+      button(t('Fit'), () => this.look(null), signal, t('Show the whole run')));
+    const bar = h('div', { class: 'kl-tools', role: 'group', 'aria-label': t('Timeline') },
+      controls, toggle(t('As a table'), this.asTable, signal), h('span', { class: 'kl-grow' }), this.told);
     const hint = h('div', { class: 'kl-visually-hidden', id: help,
-      text: 'Arrow keys go from span to span and to what is around or inside it, plus and minus zoom, 0 shows the whole run, Shift with arrows moves the view.' });
+      text: t('Arrow keys go from span to span and to what is around or inside it, plus and minus zoom, 0 shows the whole run, Shift with arrows moves the view.') });
     const view = h('div', { class: 'kl-timeline kl-listed' }, bar, box, tableBox, hint, this.spoken);
     parent.append(view);
     signal.addEventListener('abort', () => view.remove(), { once: true });
@@ -78,7 +79,7 @@ class Timeline {
     const names = ['span', 'agent', 'start', 'duration', 'error'];
     const header = h('div', { class: 'kl-span-row', role: 'row', 'aria-rowindex': 1 }, ...names.map((text) => h('div', { role: 'columnheader', text })));
     return new VirtualList(box, {
-      label: 'Spans', role: 'grid', rowHeight: 24, fit: true, header,
+      label: t('Spans'), role: 'grid', rowHeight: 24, fit: true, header,
       total: () => this.layout.ordered.length,
       draw: (row, index) => {
         const { span, depth, critical } = this.layout.ordered[index]!;
@@ -178,8 +179,8 @@ class Timeline {
     setText(this.told, spans.length === 0 ? '' : parts.join(' · '));
     this.told.className = 'kl-muted kl-time-told';
     this.empty.hidden = spans.length > 0 || this.layout.waits.length > 0 || state.started === null;
-    const words = ended(state) ? 'The flow has marked no spans.' : 'No spans yet.';
-    setText(this.empty, `${words} “with tracer.span(name)” shows here what takes how long.`);
+    const words = ended(state) ? t('The flow has marked no spans.') : t('No spans yet.');
+    setText(this.empty, t('%1 “with tracer.span(name)” shows here what takes how long.', words));
   }
 
   // -- moving
@@ -346,8 +347,8 @@ class Timeline {
     const { span } = item;
     const facts = Object.entries(span.attributes).slice(0, 6).map(([name, value]) => `${name}: ${short(value)}`);
     return [
-      span.name, span.agent ?? 'the flow itself', `${this.took(span)}${span.end === null ? ' so far' : ''}`,
-      `${this.sinceStart(span)} (${absolute(span.start)})`, ...(item.critical ? ['on the longest chain'] : []),
+      span.name, span.agent ?? t('the flow itself'), `${this.took(span)}${span.end === null ? t(' so far') : ''}`,
+      `${this.sinceStart(span)} (${absolute(span.start)})`, ...(item.critical ? [t('on the longest chain')] : []),
       ...(span.error ? [`failed: ${span.error}`] : []), ...facts,
     ];
   }

@@ -9,6 +9,7 @@ import { h, setText } from '../dom.ts';
 import { count } from '../format.ts';
 import { ListModel, type Tail } from '../list/model.ts';
 import type { VirtualList } from '../list/virtual.ts';
+import { t } from '../words.ts';
 
 export class Finder {
   /** What is looked for; empty for nothing. */
@@ -33,10 +34,10 @@ export class Finder {
     private readonly model: ListModel,
     private readonly signal: AbortSignal,
   ) {
-    this.input = searchField('Search the console', this.text, signal);
-    const previous = button('↑', () => void this.go(-1), signal, 'Previous match');
-    const next = button('↓', () => void this.go(1), signal, 'Next match');
-    const only = toggle('Only matches', this.only, signal);
+    this.input = searchField(t('Search the console'), this.text, signal);
+    const previous = button('↑', () => void this.go(-1), signal, t('Previous match'));
+    const next = button('↓', () => void this.go(1), signal, t('Next match'));
+    const only = toggle(t('Only matches'), this.only, signal);
     this.element = h('span', { class: 'kl-tool-group kl-finder' }, this.input, h('span', { class: 'kl-tool-group' }, previous, next, only, this.told));
     // they are always there: nothing moves away under a pointer when somebody begins to type
     this.text.watch((text) => {
@@ -96,7 +97,7 @@ export class Finder {
       this.list.show(row, 'middle');
       this.tell();
     } catch (error) {
-      if (!aborted(error)) setText(this.told, 'not found: the connection is lost');
+      if (!aborted(error)) setText(this.told, t('not found: the connection is lost'));
     }
   }
 
@@ -104,9 +105,9 @@ export class Finder {
     const matches = this.matches;
     if (!matches || this.text.get() === '') return;
     const { total } = matches;
-    if (matches.failure.get()) setText(this.told, 'cannot search now');
+    if (matches.failure.get()) setText(this.told, t('cannot search now'));
     else if (!matches.ready.get()) setText(this.told, '…');
-    else if (total === 0) setText(this.told, 'no match');
-    else setText(this.told, this.place < 0 ? count(total) : `${count(this.place + 1)} of ${count(total)}`);
+    else if (total === 0) setText(this.told, t('no match'));
+    else setText(this.told, this.place < 0 ? count(total) : t('%1 of %2', count(this.place + 1), count(total)));
   }
 }

@@ -6,6 +6,7 @@ import type { Kind } from '../../wire.ts';
 import { type Line, type Segment, lines, styled } from './ansi.ts';
 import { h } from '../dom.ts';
 import { absolute, bytes, clock, plural } from '../format.ts';
+import { t } from '../words.ts';
 
 export const KINDS: readonly Kind[] = ['stdout', 'stderr', 'log', 'debug'];
 
@@ -60,7 +61,7 @@ function read(event: Event): Said {
 /** An event's text without its looks, as it is copied. */
 export function textOf(event: Event): string {
   const { lines: all, level, artifact } = said(event);
-  if (artifact) return `[${bytes(artifact.nbytes)} kept beside the log: artifact ${artifact.sha256}]`;
+  if (artifact) return t('[%1 kept beside the log: artifact %2]', bytes(artifact.nbytes), artifact.sha256);
   const text = all.map((line) => line.map((segment) => segment.text).join('')).join('\n');
   return level === null ? text : `${level} ${text}`;
 }
@@ -85,8 +86,8 @@ export function drawLine(row: HTMLElement, event: Event, looks: Looks): void {
   row.replaceChildren();
   if (looks.times) row.append(h('span', { class: 'kl-line-time', title: absolute(event.ts), text: clock(event.ts) }));
   row.append(h('span', { class: 'kl-line-mark', 'aria-hidden': true, text: MARK[event.kind] ?? '' }));
-  if (event.kind === 'stderr') row.append(h('span', { class: 'kl-visually-hidden kl-line-aside', text: 'stderr: ' }));
-  if (event.agent !== null) row.append(h('span', { class: 'kl-line-agent', title: `agent ${event.agent}`, text: event.agent }));
+  if (event.kind === 'stderr') row.append(h('span', { class: 'kl-visually-hidden kl-line-aside', text: t('stderr: ') }));
+  if (event.agent !== null) row.append(h('span', { class: 'kl-line-agent', title: t('agent %1', event.agent), text: event.agent }));
   if (level !== null) row.append(h('span', { class: 'kl-line-level', text: level }));
   const text = h('span', { class: 'kl-line-text' });
   const shown = Math.min(all.length, looks.open.has(event.seq) ? LINES_MOST : LINES_SHOWN);
@@ -96,11 +97,11 @@ export function drawLine(row: HTMLElement, event: Event, looks: Looks): void {
     drawSegments(text, all[at]!, mark);
   }
   row.append(text);
-  if (artifact) row.append(moreButton(event, `load ${bytes(artifact.nbytes)} kept beside the log`, looks));
+  if (artifact) row.append(moreButton(event, t('load %1 kept beside the log', bytes(artifact.nbytes)), looks));
   else if (shown < all.length) {
     const rest = shown < LINES_MOST ? `show ${plural(all.length - shown, 'more line')}` : '';
     if (rest) row.append(moreButton(event, rest, looks));
-    else row.append(h('span', { class: 'kl-muted kl-line-more', text: `${plural(all.length - shown, 'more line')} in the download` }));
+    else row.append(h('span', { class: 'kl-muted kl-line-more', text: t('%1 in the download', plural(all.length - shown, 'more line')) }));
   }
 }
 

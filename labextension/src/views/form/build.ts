@@ -11,6 +11,7 @@ import { groupField } from './group.ts';
 import { areaField, boxField, inputField, selectField } from './inputs.ts';
 import { jsonField } from './json.ts';
 import { listField } from './list.ts';
+import { t } from '../words.ts';
 
 const FIELDS: Record<string, (spec: Element, around: Around) => Field> = {
   text: inputField,
@@ -85,14 +86,14 @@ function fieldOf(spec: Element, make: (spec: Element, around: Around) => Field, 
 }
 
 function buttonOf(spec: Element, doing: Doing): HTMLButtonElement | null {
-  if (spec.type === 'submit') return h('button', { type: 'submit', class: 'kl-btn kl-primary', text: wordOf(spec, 'text') ?? 'Submit' });
+  if (spec.type === 'submit') return h('button', { type: 'submit', class: 'kl-btn kl-primary', text: wordOf(spec, 'text') ?? t('Submit') });
   if (spec.type === 'cancel') {
-    return h('button', { type: 'button', class: 'kl-btn', text: wordOf(spec, 'text') ?? 'Cancel', onclick: () => doing.cancel() });
+    return h('button', { type: 'button', class: 'kl-btn', text: wordOf(spec, 'text') ?? t('Cancel'), onclick: () => doing.cancel() });
   }
   if (spec.type !== 'action') return null;
   const value = wordOf(spec, 'value');
   const send = (): void => doing.submit(typeof spec.name === 'string' ? { [spec.name]: value } : {});
-  return h('button', { type: 'button', class: 'kl-btn', text: wordOf(spec, 'text') ?? value ?? spec.name ?? 'Go', onclick: send });
+  return h('button', { type: 'button', class: 'kl-btn', text: wordOf(spec, 'text') ?? value ?? spec.name ?? t('Go'), onclick: send });
 }
 
 /** What takes no value. */
@@ -103,7 +104,7 @@ function shownOf(spec: Element, built: Built): HTMLElement {
   if (spec.type === 'break') return h('div', { class: 'kl-form-break' });
   if (spec.type === 'errors') return (built.errors ??= errorsOf());
   const name = spec.name ?? wordOf(spec, 'label');
-  return h('p', { class: 'kl-form-note', text: `${name ?? 'An element'} (${spec.type}) cannot be shown here; it is left as it is` });
+  return h('p', { class: 'kl-form-note', text: t('%1 (%2) cannot be shown here; it is left as it is', name ?? t('An element'), spec.type) });
 }
 
 export function errorsOf(): HTMLElement {

@@ -4,6 +4,7 @@ import type { Element } from '../../sources/source.ts';
 import { h, setText } from '../dom.ts';
 import { faults } from './check.ts';
 import { type Around, type Field, frame, labelOf, optionsOf, titleOf } from './field.ts';
+import { t } from '../words.ts';
 
 /** From this many on there is a field to search them. */
 const SEARCHED = 12;
@@ -27,7 +28,7 @@ export function choicesField(spec: Element, around: Around): Field {
   );
   let start = '';
   const chosen = (): string[] => boxes.filter((box) => box.checked).map((box) => box.value);
-  const count = (): void => setText(told, `${chosen().length} of ${options.length}`);
+  const count = (): void => setText(told, t('%1 of %2', chosen().length, options.length));
   const field: Field = {
     name: spec.name ?? '', spec, element: made.row, within: () => around.within(),
     value() {
@@ -55,7 +56,7 @@ export function choicesField(spec: Element, around: Around): Field {
 }
 
 function searched(title: string, labels: string[], lines: HTMLElement[]): HTMLElement {
-  const input = h('input', { type: 'search', class: 'kl-form-control', placeholder: 'Search', 'aria-label': `Search ${title}` });
+  const input = h('input', { type: 'search', class: 'kl-form-control', placeholder: t('Search'), 'aria-label': t('Search %1', title) });
   input.addEventListener('input', () => {
     const wanted = input.value.trim().toLowerCase();
     lines.forEach((line, at) => (line.hidden = !labels[at]!.toLowerCase().includes(wanted)));

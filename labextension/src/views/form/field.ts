@@ -2,6 +2,7 @@
 
 import type { Element, Source } from '../../sources/source.ts';
 import { h, setText, uniqueId } from '../dom.ts';
+import { t } from '../words.ts';
 
 /** One named element that takes part in what is sent. */
 export interface Field {
@@ -91,7 +92,7 @@ export function frame(spec: Element, control: (made: Frame) => HTMLElement, opti
 
 /** The label's text, with a mark where something has to be entered. */
 export function labelOf(spec: Element): (Node | string)[] {
-  const mark = h('span', { class: 'kl-form-required', 'aria-hidden': 'true', title: 'Required', text: '*' });
+  const mark = h('span', { class: 'kl-form-required', 'aria-hidden': 'true', title: t('Required'), text: '*' });
   return spec['required'] === true ? [titleOf(spec), mark] : [titleOf(spec)];
 }
 

@@ -6,6 +6,7 @@ import { bytes, plural } from '../format.ts';
 import { accepted, chosen, dropped, type Named } from './drop.ts';
 import { type Around, type Field, frame } from './field.ts';
 import { Batch, type Upload } from './upload.ts';
+import { t } from '../words.ts';
 
 /** A folder may have thousands; so many are listed. */
 const LISTED = 50;
@@ -19,8 +20,8 @@ export function filesField(spec: Element, around: Around): Field {
     set: (value) => view.reset(typeof value === 'string' && value !== '' ? value : null),
     faults() {
       const failed = view.batch?.uploads.find((upload) => upload.state === 'failed');
-      if (failed) return [`${failed.name} was not sent: try again, or remove it`];
-      return spec['required'] === true && !field.value() ? ['Required'] : [];
+      if (failed) return [t('%1 was not sent: try again, or remove it', failed.name)];
+      return spec['required'] === true && !field.value() ? [t('Required')] : [];
     },
     show: (messages) => made.show(messages, view.input),
     focus: () => view.input.focus(),
@@ -62,11 +63,11 @@ class FilesView {
   draw(id: string, describedBy: string): HTMLElement {
     this.input.id = id;
     this.input.setAttribute('aria-describedby', describedBy);
-    const what = this.spec['directory'] === true ? 'a folder' : this.many ? 'files' : 'a file';
+    const what = this.spec['directory'] === true ? t('a folder') : this.many ? t('files') : t('a file');
     // the input itself is reached by keyboard; the button is what a hand aims at
-    const button = h('button', { type: 'button', class: 'kl-btn', tabindex: -1, 'aria-hidden': 'true', text: `Choose ${what}` });
+    const button = h('button', { type: 'button', class: 'kl-btn', tabindex: -1, 'aria-hidden': 'true', text: t('Choose %1', what) });
     button.addEventListener('click', () => this.input.click());
-    const hint = this.batch ? `or drop ${this.many ? 'files and folders' : 'it'} here` : 'Files cannot be sent from here';
+    const hint = this.batch ? t('or drop %1 here', this.many ? t('files and folders') : t('it')) : t('Files cannot be sent from here');
     this.zone.append(this.input, button, h('span', { class: 'kl-muted', text: hint }));
     if (this.endings.length > 0) this.zone.append(h('span', { class: 'kl-muted', text: this.endings.join(', ') }));
     this.input.addEventListener('change', () => {
@@ -103,7 +104,7 @@ class FilesView {
       event.stopPropagation();
       dropped(event.dataTransfer).then(
         (files) => this.take(files),
-        () => setText(this.told, 'What was dropped cannot be read'),
+        () => setText(this.told, t('What was dropped cannot be read')),
       );
     });
   }
@@ -116,8 +117,8 @@ class FilesView {
     if (some.length > 0) this.earlier = null;
     for (const { file, name } of some) this.batch.add(file, name);
     const left: string[] = [];
-    if (refused.length > 0) left.push(`Left out: ${listed(refused)}; expected ${this.endings.join(', ')}`);
-    if (taken.length > some.length) left.push('Only one file is taken');
+    if (refused.length > 0) left.push(t('Left out: %1; expected %2', listed(refused), this.endings.join(', ')));
+    if (taken.length > some.length) left.push(t('Only one file is taken'));
     setText(this.told, left.join('. '));
     this.list();
     this.changed(true);
@@ -157,7 +158,7 @@ class FilesView {
 
   private more(uploads: readonly Upload[]): HTMLElement {
     const done = uploads.filter((upload) => upload.state === 'done').length;
-    const all = h('button', { type: 'button', class: 'kl-link', text: 'Remove all' });
+    const all = h('button', { type: 'button', class: 'kl-link', text: t('Remove all') });
     all.addEventListener('click', () => {
       this.reset(null);
       this.changed(true);
@@ -170,12 +171,12 @@ class FilesView {
     const there = this.rows.querySelector<HTMLElement>('.kl-form-earlier');
     if (there?.dataset['value'] === value) return;
     there?.remove();
-    const forget = h('button', { type: 'button', class: 'kl-link', text: 'Remove' });
+    const forget = h('button', { type: 'button', class: 'kl-link', text: t('Remove') });
     forget.addEventListener('click', () => {
       this.reset(null);
       this.changed(true);
     });
-    this.rows.append(h('li', { class: 'kl-form-earlier', 'data-value': value }, `${listed(namesIn(value))} `, h('span', { class: 'kl-muted', text: 'sent before' }), forget));
+    this.rows.append(h('li', { class: 'kl-form-earlier', 'data-value': value }, `${listed(namesIn(value))} `, h('span', { class: 'kl-muted', text: t('sent before') }), forget));
   }
 
 }
@@ -188,9 +189,9 @@ class FileRow {
 
   constructor(private readonly upload: Upload, retry: () => void, remove: () => void) {
     const { name } = upload;
-    this.again = h('button', { type: 'button', class: 'kl-link', text: 'Try again', 'aria-label': `Try again: ${name}`, onclick: retry });
-    this.bar.setAttribute('aria-label', `Sending ${name}`);
-    const gone = h('button', { type: 'button', class: 'kl-btn', text: '×', 'aria-label': `Remove ${name}`, title: 'Remove', onclick: remove });
+    this.again = h('button', { type: 'button', class: 'kl-link', text: t('Try again'), 'aria-label': t('Try again: %1', name), onclick: retry });
+    this.bar.setAttribute('aria-label', t('Sending %1', name));
+    const gone = h('button', { type: 'button', class: 'kl-btn', text: '×', 'aria-label': t('Remove %1', name), title: t('Remove'), onclick: remove });
     fill(this.element, h('span', { class: 'kl-form-file', text: name, title: name }), this.bar, this.state, this.again, gone);
   }
 
@@ -201,9 +202,9 @@ class FileRow {
     this.bar.value = size === 0 ? 1 : sent / size;
     this.again.hidden = state !== 'failed';
     const told = {
-      waiting: `${bytes(size)}, waiting`,
-      sending: `${bytes(sent)} of ${bytes(size)}`,
-      paused: 'no connection, goes on by itself',
+      waiting: t('%1, waiting', bytes(size)),
+      sending: t('%1 of %2', bytes(sent), bytes(size)),
+      paused: t('no connection, goes on by itself'),
       done: bytes(size),
       failed: problem,
     };

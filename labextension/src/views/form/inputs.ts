@@ -4,6 +4,7 @@ import type { Element } from '../../sources/source.ts';
 import { h } from '../dom.ts';
 import { faults, isSecret, numberOf, wordOf } from './check.ts';
 import { type Around, type Field, type Frame, frame, labelOf, optionsOf, titleOf } from './field.ts';
+import { later, t } from '../words.ts';
 
 type Control = HTMLInputElement | HTMLTextAreaElement;
 
@@ -82,10 +83,10 @@ function typed(spec: Element, around: Around, make: (made: Frame) => { control: 
       given = value;
       control.value = shown(spec.type, value);
       start = control.value; // as the browser has it
-      if (isSecret(value)) control.placeholder = 'unchanged';
+      if (isSecret(value)) control.placeholder = t('unchanged');
     },
     faults() {
-      if (control instanceof HTMLInputElement && control.validity.badInput) return [UNFINISHED[spec.type] ?? 'Is not finished'];
+      if (control instanceof HTMLInputElement && control.validity.badInput) return [t(UNFINISHED[spec.type] ?? 'Is not finished')];
       return faults(spec, field.value());
     },
     show: (messages) => made.show(messages, control),
@@ -98,14 +99,14 @@ function typed(spec: Element, around: Around, make: (made: Frame) => { control: 
 }
 
 const UNFINISHED: Record<string, string> = {
-  number: 'Has to be a number',
-  date: 'The date is not finished',
-  time: 'The time is not finished',
-  'datetime-local': 'Date or time is not finished',
+  number: later('Has to be a number'),
+  date: later('The date is not finished'),
+  time: later('The time is not finished'),
+  'datetime-local': later('Date or time is not finished'),
 };
 
 function revealable(control: HTMLInputElement, title: string): HTMLElement {
-  const button = h('button', { type: 'button', class: 'kl-btn', 'aria-pressed': 'false', 'aria-label': `Show ${title}`, text: 'Show' });
+  const button = h('button', { type: 'button', class: 'kl-btn', 'aria-pressed': 'false', 'aria-label': t('Show %1', title), text: t('Show') });
   button.addEventListener('click', () => {
     const open = control.type === 'password';
     control.type = open ? 'text' : 'password';
@@ -149,7 +150,7 @@ export function selectField(spec: Element, around: Around): Field {
   const options = optionsOf(spec);
   const first = typeof spec['value'] === 'string' ? spec['value'] : (options.find((option) => option.chosen)?.name ?? null);
   const control = h('select', { class: 'kl-form-control', required: spec['required'] === true });
-  if (spec['required'] !== true || first === null) control.append(h('option', { value: '', text: spec['required'] === true ? 'Choose…' : '–' }));
+  if (spec['required'] !== true || first === null) control.append(h('option', { value: '', text: spec['required'] === true ? t('Choose…') : '–' }));
   for (const option of options) control.append(h('option', { value: option.name, text: option.label }));
   const made = frame(spec, (about) => {
     control.id = about.id;

@@ -4,6 +4,7 @@ import type { Element } from '../../sources/source.ts';
 import { h, setText } from '../dom.ts';
 import { faults, jsonFault, numberOf, wordOf } from './check.ts';
 import { type Around, type Field, frame } from './field.ts';
+import { t, tn } from '../words.ts';
 
 export function jsonField(spec: Element, around: Around): Field {
   const control = h('textarea', {
@@ -11,7 +12,7 @@ export function jsonField(spec: Element, around: Around): Field {
     required: spec['required'] === true, placeholder: wordOf(spec, 'placeholder'),
   });
   const told = h('span', { class: 'kl-form-hint kl-grow' });
-  const tidy = h('button', { type: 'button', class: 'kl-link', text: 'Tidy' });
+  const tidy = h('button', { type: 'button', class: 'kl-link', text: t('Tidy') });
   const made = frame(spec, (about) => {
     control.id = about.id;
     told.id = `${about.id}-hint`;
@@ -69,7 +70,7 @@ function pretty(text: string): string {
 
 function kindOf(text: string): string {
   const value: unknown = JSON.parse(text);
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'object' && value !== null) return `an object with ${Object.keys(value).length} ${Object.keys(value).length === 1 ? 'key' : 'keys'}`;
+  if (Array.isArray(value)) return t('a list of %1', value.length);
+  if (typeof value === 'object' && value !== null) return tn('an object with %1 key', 'an object with %1 keys', Object.keys(value).length);
   return value === null ? 'null' : `a ${typeof value === 'string' ? 'text' : typeof value}`;
 }

@@ -5,6 +5,7 @@ import { h } from '../dom.ts';
 import { faults, isSecret, itemOf } from './check.ts';
 import { type Around, type Field, frame, labelOf, titleOf } from './field.ts';
 import { inputOf, shown } from './inputs.ts';
+import { t } from '../words.ts';
 
 /** From this many on rows are slower to draw than to read, so it opens as lines. */
 const LINES = 100;
@@ -54,7 +55,7 @@ function isBlankSecret(value: unknown): boolean {
 
 class ListView {
   readonly element = h('div', { class: 'kl-form-list' });
-  readonly swap = h('button', { type: 'button', class: 'kl-link', text: 'One a line' });
+  readonly swap = h('button', { type: 'button', class: 'kl-link', text: t('One a line') });
   describedBy = '';
   private readonly item: Element;
   private readonly title: string;
@@ -65,8 +66,8 @@ class ListView {
   constructor(spec: Element, private readonly changed: () => void) {
     this.item = itemOf(spec);
     this.title = titleOf(spec);
-    this.area = h('textarea', { class: 'kl-form-control', rows: 5, 'aria-label': `${this.title}, one a line`, spellcheck: 'false', hidden: true });
-    this.add = h('button', { type: 'button', class: 'kl-btn', text: 'Add', 'aria-label': `Add to ${this.title}` });
+    this.area = h('textarea', { class: 'kl-form-control', rows: 5, 'aria-label': t('%1, one a line', this.title), spellcheck: 'false', hidden: true });
+    this.add = h('button', { type: 'button', class: 'kl-btn', text: t('Add'), 'aria-label': t('Add to %1', this.title) });
     this.swap.hidden = this.item.type === 'password';
     this.element.append(this.rows, this.area, this.add);
     this.add.addEventListener('click', () => this.insert('').focus());
@@ -90,7 +91,7 @@ class ListView {
     const lines = texts.length >= LINES && this.item.type !== 'password';
     this.asLines(lines);
     this.draw(texts.filter((text) => text !== ''));
-    if (values.some(isSecret)) this.add.before(h('p', { class: 'kl-muted', text: `${values.length} entered before, unchanged` }));
+    if (values.some(isSecret)) this.add.before(h('p', { class: 'kl-muted', text: t('%1 entered before, unchanged', values.length) }));
   }
 
   focus(): void {
@@ -118,7 +119,7 @@ class ListView {
   private asLines(lines: boolean): void {
     this.area.hidden = !lines;
     this.rows.hidden = this.add.hidden = lines;
-    this.swap.textContent = lines ? 'One a row' : 'One a line';
+    this.swap.textContent = lines ? t('One a row') : t('One a line');
   }
 
   private draw(texts: string[]): void {
@@ -155,7 +156,7 @@ class ListView {
   private number(): void {
     this.inputs().forEach((input, at) => {
       input.setAttribute('aria-label', `${this.title} ${at + 1}`);
-      input.nextElementSibling?.setAttribute('aria-label', `Remove ${this.title} ${at + 1}`);
+      input.nextElementSibling?.setAttribute('aria-label', t('Remove %1 %2', this.title, at + 1));
     });
   }
 

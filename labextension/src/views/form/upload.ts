@@ -2,6 +2,7 @@
 
 import { Refusal, type Source, pause } from '../../sources/source.ts';
 import { Unreachable, aborted } from '../../sources/transport.ts';
+import { t } from '../words.ts';
 
 export type UploadState = 'waiting' | 'sending' | 'paused' | 'done' | 'failed';
 
@@ -152,7 +153,7 @@ export class Batch {
         const again = error instanceof Unreachable || gone || (error instanceof Refusal && error.problem.status >= 500);
         if (!again || (!(error instanceof Unreachable) && ++tries >= TRIES)) {
           task.state = 'failed';
-          task.problem = error instanceof DOMException ? 'It cannot be read any more' : error instanceof Error ? error.message : String(error);
+          task.problem = error instanceof DOMException ? t('It cannot be read any more') : error instanceof Error ? error.message : String(error);
           return;
         }
         task.state = 'paused';

@@ -6,6 +6,7 @@ import { copy } from '../host.ts';
 import type { ListModel } from './model.ts';
 import { selectionIn } from './rows.ts';
 import type { VirtualList } from './virtual.ts';
+import { t } from '../words.ts';
 
 /** More than this is for the download. */
 export const MOST_COPIED = 20_000_000;
@@ -54,7 +55,7 @@ export async function collect(
     const text = textOf(event);
     parts.push(text);
     size += text.length + 1;
-    if (size > most) throw new RangeError('this is too much to copy; download it');
+    if (size > most) throw new RangeError(t('this is too much to copy; download it'));
     if (parts.length % 1000 === 0) told(parts.length);
   }
   return parts;

@@ -3,6 +3,7 @@
 import { h, setText, svg } from '../dom.ts';
 import type { Metric } from '../store.ts';
 import { logTicks, rounded, short, ticks, timeLabel, timeTicks } from '../ticks.ts';
+import { t } from '../words.ts';
 
 const HEIGHT = 132;
 const LEFT = 46;
@@ -113,8 +114,8 @@ export class Chart {
       high = Math.max(high, y);
     }
     this.tellLast();
-    const note = axes.log && low <= 0 ? ' · not all are positive: no log scale' : '';
-    setText(this.range, `min ${short(low)} · max ${short(high)}${note}`);
+    const note = axes.log && low <= 0 ? t(' · not all are positive: no log scale') : '';
+    setText(this.range, t('min %1 · max %2%3', short(low), short(high), note));
     const last = this.metric.points.at(-1);
     const label = `${this.metric.name}: last ${short(last?.y ?? NaN)}${this.unit()}, least ${short(low)}, greatest ${short(high)}, ${this.metric.points.length} points`;
     this.plot.setAttribute('aria-label', label);

@@ -5,6 +5,7 @@ import { fill, h, setText } from '../dom.ts';
 import { count, plural } from '../format.ts';
 import { type Grid, type GridColumn, csv, sorted } from './grid.ts';
 import { download } from '../host.ts';
+import { t } from '../words.ts';
 
 const SIZES = [10, 25, 100];
 /** Tables up to this many rows are shown whole. */
@@ -19,17 +20,17 @@ export function mountTable(parent: HTMLElement, grid: Grid, name: string): void 
   const body = h('tbody');
   const heads = grid.columns.map((column, i) => head(column, () => sort(i)));
   const scroller = h(
-    'div', { class: 'kl-table-scroll', tabindex: '0', role: 'group', 'aria-label': `${name}: rows` },
+    'div', { class: 'kl-table-scroll', tabindex: '0', role: 'group', 'aria-label': t('%1: rows', name) },
     h('table', { class: 'kl-table' }, h('thead', {}, h('tr', {}, ...heads)), body),
   );
   const where = h('span', { class: 'kl-table-where', role: 'status' });
   const step = (by: number, label: string, sign: string): HTMLButtonElement =>
     h('button', { type: 'button', class: 'kl-btn', 'aria-label': label, text: sign, onclick: () => show(page + by) });
-  const [back, on] = [step(-1, 'Previous page', '‹'), step(1, 'Next page', '›')];
-  const sizes = h('select', { 'aria-label': 'Rows per page', onchange: () => resize() }, ...SIZES.map((n) => h('option', { value: n, text: `${n} rows` })));
+  const [back, on] = [step(-1, t('Previous page'), '‹'), step(1, t('Next page'), '›')];
+  const sizes = h('select', { 'aria-label': t('Rows per page'), onchange: () => resize() }, ...SIZES.map((n) => h('option', { value: n, text: t('%1 rows', n) })));
   const pager = h('span', { class: 'kl-row kl-table-pager' }, back, where, on, sizes);
   pager.hidden = grid.rows <= SMALL;
-  const save = h('button', { type: 'button', class: 'kl-link', text: 'Download CSV', onclick: () => download(`${name}.csv`, csv(grid)) });
+  const save = h('button', { type: 'button', class: 'kl-link', text: t('Download CSV'), onclick: () => download(`${name}.csv`, csv(grid)) });
   const shape = `${plural(grid.rows, 'row')} × ${plural(grid.columns.length, 'column')}`;
   const bar = h('div', { class: 'kl-row kl-table-bar' }, h('span', { class: 'kl-muted', text: shape }), pager, h('span', { class: 'kl-grow' }), save);
   parent.append(h('div', { class: 'kl-table-box', role: 'group', 'aria-label': `${name}, ${shape}` }, bar, scroller));
@@ -40,7 +41,7 @@ export function mountTable(parent: HTMLElement, grid: Grid, name: string): void 
     page = Math.min(Math.max(0, next), pages - 1);
     const [from, to] = [page * size, Math.min(grid.rows, (page + 1) * size)];
     fill(body, ...Array.from({ length: to - from }, (_, i) => rowOf(grid, order ? order.rows[from + i]! : from + i)));
-    setText(where, grid.rows === 0 ? 'no rows' : `${count(from + 1)}–${count(to)} of ${count(grid.rows)}`);
+    setText(where, grid.rows === 0 ? t('no rows') : t('%1–%2 of %3', count(from + 1), count(to), count(grid.rows)));
     [back.disabled, on.disabled] = [page === 0, page === pages - 1];
     for (const cell of heads) if (cell.offsetWidth > 0) cell.style.minWidth = `${cell.offsetWidth}px`;
   }
@@ -64,14 +65,14 @@ export function mountTable(parent: HTMLElement, grid: Grid, name: string): void 
 }
 
 function head(column: GridColumn, sort: () => void): HTMLTableCellElement {
-  const button = h('button', { type: 'button', title: `${column.name} (${column.type}); click to sort`, onclick: sort }, column.name || '#');
+  const button = h('button', { type: 'button', title: t('%1 (%2); click to sort', column.name, column.type), onclick: sort }, column.name || '#');
   return h('th', { scope: 'col', class: column.numeric ? 'kl-number' : '' }, button);
 }
 
 function rowOf(grid: Grid, row: number): HTMLTableRowElement {
   return h('tr', {}, ...grid.columns.map((column) => {
     const value = column.at(row);
-    if (value === null || value === undefined) return h('td', { class: `kl-none${column.numeric ? ' kl-number' : ''}`, text: 'null' });
+    if (value === null || value === undefined) return h('td', { class: `kl-none${column.numeric ? ' kl-number' : ''}`, text: t('null') });
     const text = column.text(value, false);
     const whole = column.text(value, true);
     const title = whole !== text || text.length > 40 ? whole.slice(0, 2000) : undefined;

@@ -4,6 +4,7 @@ import { fill, h, setText } from '../dom.ts';
 import { duration } from '../format.ts';
 import { type Bar, ended, failed } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
+import { t } from '../words.ts';
 
 /** Further bars that are shown without asking. */
 const FEW = 5;
@@ -48,7 +49,7 @@ export function bars(parent: HTMLElement, { store }: RunContext): Draw {
     const all = [...state.bars.values()];
     const main = all.find((bar) => bar.name === null && bar.agent === null) ?? null;
     const over = ended(state) ? (failed(state) ? 'bad' : 'ok') : null;
-    own.show(main, over, 'Progress', store.now());
+    own.show(main, over, t('Progress'), store.now());
     const further = all.filter((bar) => bar !== main);
     const shown = open || further.length <= FEW ? further : few(further);
     const keys = new Set(shown.map((bar) => bar.key));
@@ -65,7 +66,7 @@ export function bars(parent: HTMLElement, { store }: RunContext): Draw {
     }
     rest.hidden = further.length <= FEW;
     const done = further.filter((bar) => share(bar) === 1).length;
-    setText(rest, open ? 'Show fewer' : `${further.length - shown.length} more · ${done} of ${further.length} done`);
+    setText(rest, open ? t('Show fewer') : t('%1 more · %2 of %3 done', further.length - shown.length, done, further.length));
   };
   return draw;
 }

@@ -5,12 +5,13 @@ import { clock } from '../format.ts';
 import { copy } from '../host.ts';
 import { type Failure, failed } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
+import { later, t } from '../words.ts';
 
 const WORDS: Record<string, string> = {
-  error: 'The flow failed',
-  lost: 'The run was lost',
-  timeout: 'Time ran out',
-  cancelled: 'The run was cancelled',
+  error: later('The flow failed'),
+  lost: later('The run was lost'),
+  timeout: later('Time ran out'),
+  cancelled: later('The run was cancelled'),
 };
 
 export function failure(panel: HTMLElement, { store }: RunContext): Draw {
@@ -24,23 +25,23 @@ export function failure(panel: HTMLElement, { store }: RunContext): Draw {
     const before = state.failures.filter((one) => one !== own);
     fill(
       panel,
-      failed(state) && (!own || state.status !== 'error') ? h('p', { class: 'kl-failure-why', text: `${WORDS[state.status] ?? state.status}${state.reason ? `: ${state.reason}` : ''}` }) : null,
+      failed(state) && (!own || state.status !== 'error') ? h('p', { class: 'kl-failure-why', text: `${t(WORDS[state.status] ?? state.status)}${state.reason ? `: ${state.reason}` : ''}` }) : null,
       own ? shown(own) : null,
-      ...before.reverse().map((one) => h('details', { open: !own }, h('summary', { text: `Attempt ${one.attempt}, ${clock(one.ts).slice(0, 8)}: ${one.type}` }), shown(one))),
+      ...before.reverse().map((one) => h('details', { open: !own }, h('summary', { text: t('Attempt %1, %2: %3', one.attempt, clock(one.ts).slice(0, 8), one.type) }), shown(one))),
     );
   };
 }
 
 function shown(one: Failure): HTMLElement {
-  const button = h('button', { type: 'button', class: 'kl-link', text: 'Copy' });
+  const button = h('button', { type: 'button', class: 'kl-link', text: t('Copy') });
   button.addEventListener('click', () => {
     void copy(one.traceback || `${one.type}: ${one.message}`).then((done) => {
-      button.textContent = done ? 'Copied' : 'Cannot copy';
-      setTimeout(() => (button.textContent = 'Copy'), 1500);
+      button.textContent = done ? t('Copied') : t('Cannot copy');
+      setTimeout(() => (button.textContent = t('Copy')), 1500);
     });
   });
   const head = h('div', { class: 'kl-failure-head' }, h('strong', { class: 'kl-mono', text: one.type }), h('span', { text: one.message }), button);
-  return h('div', { class: 'kl-failure' }, head, one.traceback ? h('pre', { class: 'kl-traceback', tabindex: '0', 'aria-label': 'Traceback' }, ...lines(one.traceback)) : null);
+  return h('div', { class: 'kl-failure' }, head, one.traceback ? h('pre', { class: 'kl-traceback', tabindex: '0', 'aria-label': t('Traceback') }, ...lines(one.traceback)) : null);
 }
 
 /** Where it happened stands out, and what it was. */

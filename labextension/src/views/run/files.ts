@@ -6,23 +6,24 @@ import { fill, h } from '../dom.ts';
 import { absolute, bytes, plural, relative } from '../format.ts';
 import { download } from '../host.ts';
 import type { Draw, RunContext } from './context.ts';
+import { t } from '../words.ts';
 
 export function files(panel: HTMLElement, context: RunContext): Draw {
   const { store, source, runId, signal } = context;
-  const place = h('div', { class: 'kl-files' }, h('div', { class: 'kl-empty', text: 'Loading …' }));
+  const place = h('div', { class: 'kl-files' }, h('div', { class: 'kl-empty', text: t('Loading …') }));
   panel.append(place);
   let asked = -1;
 
   const load = async (): Promise<void> => {
     try {
       const [given, delivered] = await Promise.all([source.files(runId, 'in', signal), source.files(runId, 'out', signal)]);
-      fill(place, section('Delivered', delivered, context), section('Given', given, context));
-      if (given.length + delivered.length === 0) fill(place, h('div', { class: 'kl-empty', text: 'The files of this run are not there any more.' }));
+      fill(place, section(t('Delivered'), delivered, context), section(t('Given'), given, context));
+      if (given.length + delivered.length === 0) fill(place, h('div', { class: 'kl-empty', text: t('The files of this run are not there any more.') }));
     } catch (error) {
       if (aborted(error) || signal.aborted) return;
       fill(
         place, h('div', { class: 'kl-problem', role: 'alert', text: error instanceof Error ? error.message : String(error) }),
-        h('button', { type: 'button', class: 'kl-btn', text: 'Try again', onclick: () => void load() }),
+        h('button', { type: 'button', class: 'kl-btn', text: t('Try again'), onclick: () => void load() }),
       );
     }
   };
@@ -41,12 +42,12 @@ function section(title: string, list: FileInfo[], context: RunContext): HTMLElem
     const at = file.last_modified * 1000;
     const told = h('span', { class: 'kl-muted', role: 'status' });
     const button = file.left_out === undefined
-      ? h('button', { type: 'button', class: 'kl-link', text: name, title: `Download ${name}`, onclick: () => void get(file, told, context) })
-      : h('span', {}, name, ' ', h('span', { class: 'kl-muted', text: `not in this file: ${file.left_out}` }));
+      ? h('button', { type: 'button', class: 'kl-link', text: name, title: t('Download %1', name), onclick: () => void get(file, told, context) })
+      : h('span', {}, name, ' ', h('span', { class: 'kl-muted', text: t('not in this file: %1', file.left_out) }));
     return h('tr', {}, h('td', { class: 'kl-file-name' }, button, ' ', told), h('td', { class: 'kl-number', text: bytes(file.size) }), h('td', { class: 'kl-muted', title: absolute(at), text: relative(at) }));
   });
   const total = bytes(list.reduce((sum, file) => sum + file.size, 0));
-  const head = h('tr', {}, ...['Name', 'Size', 'Changed'].map((text) => h('th', { scope: 'col', class: 'kl-visually-hidden', text })));
+  const head = h('tr', {}, ...[t('Name'), t('Size'), t('Changed')].map((text) => h('th', { scope: 'col', class: 'kl-visually-hidden', text })));
   return h(
     'table', { class: 'kl-files-table' },
     h('caption', {}, h('strong', { text: title }), h('span', { class: 'kl-muted', text: ` ${plural(list.length, 'file')}, ${total}` })),
@@ -55,7 +56,7 @@ function section(title: string, list: FileInfo[], context: RunContext): HTMLElem
 }
 
 async function get(file: FileInfo, told: HTMLElement, { source, runId, signal }: RunContext): Promise<void> {
-  told.textContent = 'loading …';
+  told.textContent = t('loading …');
   try {
     download(file.path.split('/').pop() ?? file.path, await source.file(runId, file.path, signal));
     told.textContent = '';

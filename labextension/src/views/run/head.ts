@@ -9,6 +9,7 @@ import { copy, download } from '../host.ts';
 import { type RunState, ended, failed } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
 import { menu } from './menu.ts';
+import { t, tn } from '../words.ts';
 
 export interface HeadOptions {
   rerun: () => void;
@@ -26,7 +27,7 @@ export class Acting {
 
   /** What an error of an action says, and whether it would be the same for every action. */
   take(error: unknown): string {
-    const text = error instanceof Unreachable ? 'nothing answers at the moment' : error instanceof Error ? error.message : String(error);
+    const text = error instanceof Unreachable ? t('nothing answers at the moment') : error instanceof Error ? error.message : String(error);
     if (error instanceof Refusal && (error.kind === 'cluster' || error.problem.status === 403)) this.reason.set(text);
     return text;
   }
@@ -41,28 +42,32 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
   const attempt = h('span', { class: 'kl-muted' });
   const why = h('div', { class: 'kl-run-why' });
   const said = h('span', { class: 'kl-visually-hidden', role: 'status' });
-  const id = h('button', { type: 'button', class: 'kl-link kl-mono kl-run-id', title: `${runId} (click to copy)`, 'aria-label': `${runId.slice(-8)}, copy the whole id`, text: runId.slice(-8) });
+  const id = h('button', { type: 'button', class: 'kl-link kl-mono kl-run-id', title: t('%1 (click to copy)', runId), 'aria-label': t('%1, copy the whole id', runId.slice(-8)), text: runId.slice(-8) });
   const user = h('span');
   const started = h('time');
   const children = h('button', { type: 'button', class: 'kl-link', hidden: true, onclick: family });
   const cancel = cancelling(context, acting);
-  const again = h('button', { type: 'button', class: 'kl-btn', text: 'Rerun …', onclick: rerun });
+  const again = h('button', { type: 'button', class: 'kl-btn', text: t('Rerun …'), onclick: rerun });
 
   const copied = async (text: string, what: string): Promise<void> => {
     const done = await copy(text);
-    setText(said, done ? `${what} copied` : `${what} cannot be copied`);
-    setText(id, done ? 'copied' : 'no copy');
+    setText(said, done ? t('%1 copied', what) : t('%1 cannot be copied', what));
+    setText(id, done ? t('copied') : t('no copy'));
     setTimeout(() => setText(id, runId.slice(-8)), 1200);
   };
-  id.addEventListener('click', () => void copied(runId, 'id'));
+  id.addEventListener('click', () => void copied(runId, t('id')));
   const code = `kl.run("${runId}")`;
-  const more = menu('More actions', '⋯', [
-    { label: 'Copy id', run: () => void copied(runId, 'id') },
-    { label: 'Copy Python', run: () => void copied(code, 'Python') },
-    ...(host.insertCode ? [{ label: 'Insert Python', run: () => host.insertCode?.(code) }] : []),
-    ...(context.source.readOnly === null ? [{ label: 'Export run', run: () => void exported(context, said) }] : []),
-    { label: 'Download events (NDJSON)', run: () => void save(context, 'application/x-ndjson', 'ndjson', said) },
-    { label: 'Download events (CSV)', run: () => void save(context, 'text/csv', 'csv', said) },
+  const more = menu(t('More actions'), '⋯', [
+    { label: t('Copy id'), run: () => void copied(runId, t('id')) },
+    { label: t('Copy Python'), run: () => void copied(code, 'Python') },
+    ...(host.insertCode ? [{ label: t('Insert Python'), run: () => host.insertCode?.(code) }] : []),
+    ...(context.source.readOnly === null ? [{ label: t('Export run'), run: () => void exported(context, said) }] : []),
+    ...(context.source.downloads
+      ? [
+          { label: t('Download events (NDJSON)'), run: () => void save(context, 'application/x-ndjson', 'ndjson', said) },
+          { label: t('Download events (CSV)'), run: () => void save(context, 'text/csv', 'csv', said) },
+        ]
+      : []),
   ]);
   parent.append(
     h(
@@ -77,13 +82,13 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
   return () => {
     const { state } = store;
     const { row } = state;
-    setText(status, state.cancelling ? 'cancelling' : state.status);
+    setText(status, state.cancelling ? t('cancelling') : t(state.status));
     status.dataset['status'] = state.status;
-    setText(place, state.status === 'starting' && row?.place ? `place ${row.place} in the queue` : '');
+    setText(place, state.status === 'starting' && row?.place ? t('place %1 in the queue', row.place) : '');
     setText(flow, row?.flow ?? '');
     flow.title = row ? [row.summary, row.entrypoint].filter(Boolean).join('\n') : '';
     setText(time, elapsed(state, store.now()));
-    setText(attempt, state.attempt > 1 ? `attempt ${state.attempt}` : '');
+    setText(attempt, state.attempt > 1 ? t('attempt %1', state.attempt) : '');
     attempt.title = state.attempts.at(-1)?.reason ?? '';
     setText(why, reason(state));
     why.dataset['bad'] = String(failed(state) && state.status !== 'cancelled');
@@ -94,7 +99,7 @@ export function head(parent: HTMLElement, context: RunContext, acting: Acting, {
       started.dateTime = new Date(state.started).toISOString();
     }
     children.hidden = state.children === 0;
-    setText(children, state.children === 1 ? '1 child run' : `${state.children} child runs`);
+    setText(children, tn('%1 child run', '%1 child runs', state.children));
     cancel.draw();
     again.disabled = acting.reason.get() !== null;
     again.title = acting.reason.get() ?? '';
@@ -123,10 +128,10 @@ interface Part {
 
 /** Asks before it acts, in the place where it was pressed. */
 function cancelling({ store, source, runId }: RunContext, acting: Acting): Part {
-  const begin = h('button', { type: 'button', class: 'kl-btn', text: 'Cancel' });
-  const yes = h('button', { type: 'button', class: 'kl-btn kl-danger', text: 'Cancel run' });
-  const no = h('button', { type: 'button', class: 'kl-btn', text: 'Keep' });
-  const ask = h('span', { class: 'kl-run-ask', role: 'group', 'aria-label': 'Cancel this run?' }, yes, no);
+  const begin = h('button', { type: 'button', class: 'kl-btn', text: t('Cancel') });
+  const yes = h('button', { type: 'button', class: 'kl-btn kl-danger', text: t('Cancel run') });
+  const no = h('button', { type: 'button', class: 'kl-btn', text: t('Keep') });
+  const ask = h('span', { class: 'kl-run-ask', role: 'group', 'aria-label': t('Cancel this run?') }, yes, no);
   const wrong = h('span', { class: 'kl-run-wrong', role: 'alert' });
   const element = h('span', { class: 'kl-run-cancel' }, begin, ask, wrong);
   let asking = false;
@@ -141,7 +146,7 @@ function cancelling({ store, source, runId }: RunContext, acting: Acting): Part 
     const busy = sent || state.cancelling !== null;
     begin.disabled = busy || acting.reason.get() !== null;
     begin.title = acting.reason.get() ?? '';
-    setText(begin, busy ? 'Cancelling …' : 'Cancel');
+    setText(begin, busy ? t('Cancelling …') : t('Cancel'));
     if (over) setText(wrong, '');
   };
   const turn = (on: boolean): void => {
@@ -157,7 +162,7 @@ function cancelling({ store, source, runId }: RunContext, acting: Acting): Part 
       await source.cancel(runId);
     } catch (error) {
       sent = false;
-      setText(wrong, `Not cancelled: ${acting.take(error)}`);
+      setText(wrong, t('Not cancelled: %1', acting.take(error)));
     }
     draw();
   };
@@ -173,28 +178,28 @@ function cancelling({ store, source, runId }: RunContext, acting: Acting): Part 
 }
 
 async function save({ source, runId, signal, host }: RunContext, type: string, ending: string, said: HTMLElement): Promise<void> {
-  setText(said, 'Downloading events …');
+  setText(said, t('Downloading events …'));
   try {
     download(`${runId}.${ending}`, await source.export(runId, type, signal));
-    setText(said, 'Events downloaded');
+    setText(said, t('Events downloaded'));
   } catch (error) {
-    const text = `The events cannot be downloaded: ${error instanceof Error ? error.message : String(error)}`;
+    const text = t('The events cannot be downloaded: %1', error instanceof Error ? error.message : String(error));
     setText(said, text);
     host.notify?.(text, 'error');
   }
 }
 
 async function exported({ source, runId, signal, host }: RunContext, said: HTMLElement): Promise<void> {
-  setText(said, 'Exporting the run …');
+  setText(said, t('Exporting the run …'));
   try {
     if (host.exportRun) await host.exportRun(runId);
     else {
       const { name, content } = await source.exportRun(runId, signal);
       download(name, content);
     }
-    setText(said, 'Run exported');
+    setText(said, t('Run exported'));
   } catch (error) {
-    const text = `The run cannot be exported: ${error instanceof Error ? error.message : String(error)}`;
+    const text = t('The run cannot be exported: %1', error instanceof Error ? error.message : String(error));
     setText(said, text);
     host.notify?.(text, 'error');
   }

@@ -5,17 +5,18 @@ import { absolute, bytes, count } from '../format.ts';
 import { copy } from '../host.ts';
 import { showValue } from '../output.ts';
 import type { Draw, RunContext } from './context.ts';
+import { t } from '../words.ts';
 
 export function inputs(panel: HTMLElement, context: RunContext): Draw {
   const given = h('dl', { class: 'kl-facts' });
   const facts = h('dl', { class: 'kl-facts' });
-  const button = h('button', { type: 'button', class: 'kl-link', text: 'Copy as Python' });
+  const button = h('button', { type: 'button', class: 'kl-link', text: t('Copy as Python') });
   button.addEventListener('click', () => {
     const { row } = context.store.state;
-    if (row) void copy(launchCode(row.entrypoint, row.flow, row.inputs)).then((done) => brief(button, done ? 'Copied' : 'Cannot copy'));
+    if (row) void copy(launchCode(row.entrypoint, row.flow, row.inputs)).then((done) => brief(button, done ? t('Copied') : t('Cannot copy')));
   });
   panel.append(
-    h('div', { class: 'kl-inputs' }, given, h('p', {}, button), h('details', {}, h('summary', { text: 'About this run' }), facts)),
+    h('div', { class: 'kl-inputs' }, given, h('p', {}, button), h('details', {}, h('summary', { text: t('About this run') }), facts)),
   );
   let drawn: unknown = null;
   let told = '';
@@ -26,7 +27,7 @@ export function inputs(panel: HTMLElement, context: RunContext): Draw {
     if (key !== drawn) {
       drawn = key;
       fill(given, ...Object.entries(row.inputs).flatMap(([name, value]) => pair(name, value, context)));
-      if (Object.keys(row.inputs).length === 0) fill(given, h('dd', { class: 'kl-muted', text: 'This run was given no inputs.' }));
+      if (Object.keys(row.inputs).length === 0) fill(given, h('dd', { class: 'kl-muted', text: t('This run was given no inputs.') }));
     }
     const list = about(context);
     const now = JSON.stringify([list, attempts.length]);
@@ -38,7 +39,7 @@ export function inputs(panel: HTMLElement, context: RunContext): Draw {
 
 function pair(name: string, value: unknown, { source, runId, signal }: RunContext): HTMLElement[] {
   const shown = h('dd');
-  if (isSecret(value)) shown.append(h('span', { class: 'kl-muted', text: '•••••• (secret)' }));
+  if (isSecret(value)) shown.append(h('span', { class: 'kl-muted', text: t('•••••• (secret)') }));
   else showValue(shown, value, { source, runId, signal, name });
   return [h('dt', { text: name }), shown];
 }
@@ -54,7 +55,7 @@ function about({ store, runId }: RunContext): [string, string][] {
   const all: [string, string][] = [
     ['run', runId], ['flow', row.flow], ['entrypoint', row.entrypoint], ['version', row.version], ['author', row.author],
     ['about', row.summary], ['tags', row.tags.join(', ')], ['user', row.user], ['parent', row.parent ?? ''], ['launched', time(row.started)],
-    ['running since', time(row.running)], ['ended', time(row.ended)], ['running for', row.active_s > 0 ? `${row.active_s.toFixed(1)} s` : ''],
+    [t('running since'), time(row.running)], ['ended', time(row.ended)], [t('running for'), row.active_s > 0 ? `${row.active_s.toFixed(1)} s` : ''],
     ...attempts.filter(({ reason }) => reason !== '').map(({ number, reason }): [string, string] => [`attempt ${number}`, reason]),
     ['events', `${count(row.events)}, ${bytes(row.nbytes)}`],
     ...Object.entries(row.meta).filter(([name]) => ['cwd', 'options', 'code', 'launched_by'].includes(name))

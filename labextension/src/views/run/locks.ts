@@ -8,6 +8,7 @@ import type { Host } from '../host.ts';
 import { mountLock } from '../lock.ts';
 import type { Asked, RunState } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
+import { t } from '../words.ts';
 
 /** How long what was said of an answer stays to be read. */
 const READ_MS = 2_500;
@@ -40,7 +41,7 @@ export function locks(parent: HTMLElement, { store, source, runId, signal, host 
     const timer = setTimeout(() => {
       // what somebody has typed meanwhile is not taken away
       if (!one.element.querySelector('[data-dirty]')) remove(lid);
-      else one.element.append(h('button', { type: 'button', class: 'kl-btn', text: 'Dismiss', onclick: () => remove(lid) }));
+      else one.element.append(h('button', { type: 'button', class: 'kl-btn', text: t('Dismiss'), onclick: () => remove(lid) }));
     }, READ_MS);
     signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   };
@@ -62,8 +63,8 @@ export function locks(parent: HTMLElement, { store, source, runId, signal, host 
 
 function title(asked: Asked): HTMLElement {
   const agent = asked.agent === null ? null : h('span', { class: 'kl-agent', text: asked.agent });
-  const since = h('time', { class: 'kl-muted', datetime: new Date(asked.ts).toISOString(), title: absolute(asked.ts), text: `since ${clock(asked.ts).slice(0, 5)}` });
-  return h('div', { class: 'kl-row kl-run-lock-head' }, h('h3', { text: asked.name ?? 'A question' }), agent, h('span', { class: 'kl-grow' }), since);
+  const since = h('time', { class: 'kl-muted', datetime: new Date(asked.ts).toISOString(), title: absolute(asked.ts), text: t('since %1', clock(asked.ts).slice(0, 5)) });
+  return h('div', { class: 'kl-row kl-run-lock-head' }, h('h3', { text: asked.name ?? t('A question') }), agent, h('span', { class: 'kl-grow' }), since);
 }
 
 function openLocks(runId: string, { locks: open, row }: RunState): OpenLock[] {

@@ -6,6 +6,7 @@ import { fill, h, setText } from '../dom.ts';
 import { type FormHandle, mountForm } from '../form.ts';
 import type { Acting } from './head.ts';
 import type { RunContext } from './context.ts';
+import { t } from '../words.ts';
 
 export interface RerunOptions {
   /** Another run has begun. */
@@ -14,7 +15,7 @@ export interface RerunOptions {
 }
 
 export class Rerun {
-  readonly element = h('section', { class: 'kl-rerun', 'aria-label': 'Rerun', hidden: true });
+  readonly element = h('section', { class: 'kl-rerun', 'aria-label': t('Rerun'), hidden: true });
   private open: AbortController | null = null;
 
   constructor(
@@ -47,9 +48,9 @@ export class Rerun {
     const controller = new AbortController();
     this.open = controller;
     const signal = AbortSignal.any([this.context.signal, controller.signal]);
-    const place = h('div', { class: 'kl-muted', text: 'Loading …' });
-    const close = h('button', { type: 'button', class: 'kl-link', text: 'Close', onclick: () => this.close() });
-    fill(this.element, h('div', { class: 'kl-row' }, h('strong', { class: 'kl-grow', text: `Rerun ${store.state.row?.flow ?? ''}` }), close), place);
+    const place = h('div', { class: 'kl-muted', text: t('Loading …') });
+    const close = h('button', { type: 'button', class: 'kl-link', text: t('Close'), onclick: () => this.close() });
+    fill(this.element, h('div', { class: 'kl-row' }, h('strong', { class: 'kl-grow', text: t('Rerun %1', store.state.row?.flow ?? '') }), close), place);
     this.element.hidden = false;
     try {
       const elements = await source.rerunForm(runId, signal);
@@ -69,13 +70,13 @@ export class Rerun {
     const compare = (values: Record<string, unknown>): void => {
       if (!before) return;
       const changed = differences(before, values);
-      setText(told, changed.length === 0 ? 'The same inputs as before.' : `Changed: ${changed.map(({ name, from, to }) => `${name} (${from} → ${to})`).join(', ')}`);
+      setText(told, changed.length === 0 ? t('The same inputs as before.') : t('Changed: %1', changed.map(({ name, from, to }) => `${name} (${from} → ${to})`).join(', ')));
       mark(place, new Set(changed.map(({ name }) => name)));
     };
     place.append(told);
     const form: FormHandle = mountForm(place, {
       elements, source, signal, onChange: compare,
-      submit: { label: 'Rerun', run: async (values) => this.started(await source.rerun(runId, values), place) },
+      submit: { label: t('Rerun'), run: async (values) => this.started(await source.rerun(runId, values), place) },
     });
     before = form.values();
     compare(before);
@@ -87,7 +88,7 @@ export class Rerun {
     const { source, runId } = this.context;
     const text = this.acting.take(error);
     const wrong = h('span', { role: 'alert' });
-    const again = h('button', { type: 'button', class: 'kl-btn', text: 'Rerun with the same inputs' });
+    const again = h('button', { type: 'button', class: 'kl-btn', text: t('Rerun with the same inputs') });
     again.addEventListener('click', () => {
       again.disabled = true;
       source.rerun(runId).then((row) => this.started(row, place), (failure: unknown) => {
@@ -96,14 +97,14 @@ export class Rerun {
       });
     });
     place.className = '';
-    fill(place, h('p', { class: 'kl-problem', role: 'alert', text: `There is no form to change the inputs: ${text}` }), h('div', { class: 'kl-row' }, again, wrong));
+    fill(place, h('p', { class: 'kl-problem', role: 'alert', text: t('There is no form to change the inputs: %1', text) }), h('div', { class: 'kl-row' }, again, wrong));
   }
 
   private started(row: { run_id: string; status?: string; detail?: string }, place: HTMLElement): void {
     if (this.context.signal.aborted) return;
     if (row.status === undefined) {
       // a service elsewhere, with a log of its own
-      fill(place, h('p', { role: 'status', text: row.detail ?? `Started elsewhere as ${row.run_id}.` }));
+      fill(place, h('p', { role: 'status', text: row.detail ?? t('Started elsewhere as %1.', row.run_id) }));
       return;
     }
     this.close();

@@ -6,6 +6,7 @@ import { absolute, clock, count, plural } from '../format.ts';
 import { showBundle, showValue } from '../output.ts';
 import { type Answered, type Piece, ended } from '../store.ts';
 import type { Draw, RunContext } from './context.ts';
+import { t } from '../words.ts';
 
 /** Pieces that are made at once, and that are in the page at most. */
 const STEP = 40;
@@ -60,15 +61,15 @@ class Results {
     for (const { entry, element } of this.shown) if ('payload' in entry) this.open(entry, element);
     if (this.final && this.to === this.entries.length) this.open(this.final, null);
     this.earlier.hidden = this.from === 0;
-    setText(this.earlier, `Show ${plural(this.from, 'earlier result')}`);
+    setText(this.earlier, t('Show %1', plural(this.from, 'earlier result')));
     const rest = this.entries.length - this.to;
     this.later.hidden = rest === 0;
-    setText(this.later, `Show ${count(rest)} more`);
+    setText(this.later, t('Show %1 more', count(rest)));
     // a feed without articles is none
     if (this.shown.length > 0) this.list.setAttribute('role', 'feed');
     else this.list.removeAttribute('role');
     this.empty.hidden = this.entries.length > 0 || this.outcome.childElementCount > 0;
-    setText(this.empty, ended(state) ? 'This run has shown nothing.' : 'Nothing yet.');
+    setText(this.empty, ended(state) ? t('This run has shown nothing.') : t('Nothing yet.'));
     if (following) this.panel.scrollTop = this.panel.scrollHeight;
   };
 
@@ -115,7 +116,7 @@ class Results {
   /** A button where pieces are left out, in front of the one that comes after them. */
   private open(piece: Piece, element: HTMLElement | null): void {
     if (!piece.missing || this.holes.has(piece)) return;
-    const button = h('button', { type: 'button', class: 'kl-link kl-pieces-more', text: `Show ${plural(piece.missing, 'result')} in between` });
+    const button = h('button', { type: 'button', class: 'kl-link kl-pieces-more', text: t('Show %1 in between', plural(piece.missing, 'result')) });
     button.addEventListener('click', () => void this.fetch(piece, button));
     this.holes.set(piece, button);
     this.list.insertBefore(button, element);
@@ -136,7 +137,7 @@ class Results {
     } catch (error) {
       if (this.context.signal.aborted) return;
       button.disabled = false;
-      setText(button, `${error instanceof Error ? error.message : String(error)} – try again`);
+      setText(button, t('%1 – try again', error instanceof Error ? error.message : String(error)));
     }
   }
 
@@ -219,12 +220,12 @@ class Results {
     const who = piece.agent === null ? '' : ` of ${piece.agent}`;
     const body = h('div', { class: 'kl-piece-body' });
     const element = h(
-      'article', { class: 'kl-piece', 'data-kind': piece.kind, 'aria-label': `${title}${who} at ${clock(piece.ts)}`, tabindex: '-1' },
+      'article', { class: 'kl-piece', 'data-kind': piece.kind, 'aria-label': t('%1%2 at %3', title, who, clock(piece.ts)), tabindex: '-1' },
       h(
         'header', { class: 'kl-piece-head' },
-        piece.kind === 'final' ? h('strong', { text: 'Result' }) : null,
+        piece.kind === 'final' ? h('strong', { text: t('Result') }) : null,
         piece.agent === null ? null : h('span', { class: 'kl-agent', text: piece.agent }),
-        piece.kind === 'action' ? h('span', { text: 'step' }) : null,
+        piece.kind === 'action' ? h('span', { text: t('step') }) : null,
       ),
       timeOf(piece.ts),
       body,
@@ -252,7 +253,7 @@ function seqOf(entry: Entry): number {
 /** What was asked, who answered, and what. */
 function answer(entry: Answered, { source, runId }: RunContext, signal: AbortSignal): HTMLElement {
   const name = entry.name ?? 'question';
-  const text = entry.expired ? 'expired: nobody answered' : `answered by ${entry.by ?? 'somebody'}`;
+  const text = entry.expired ? t('expired: nobody answered') : t('answered by %1', entry.by ?? 'somebody');
   const given = h('div', { class: 'kl-piece-body' });
   const line = [h('span', { text: name }), ' ', h('span', { class: 'kl-muted', text })];
   const details = h('details', {}, h('summary', {}, ...line), given);

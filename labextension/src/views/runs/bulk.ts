@@ -6,6 +6,7 @@ import { h, setText } from '../dom.ts';
 import { plural } from '../format.ts';
 import type { Host } from '../host.ts';
 import type { Selection } from './selection.ts';
+import { t } from '../words.ts';
 
 const AT_ONCE = 4;
 /** As many as the gateway compares. */
@@ -22,15 +23,15 @@ export interface BulkOptions {
 }
 
 export class Bulk {
-  readonly element = h('div', { class: 'kl-row kl-runs-bulk', role: 'toolbar', 'aria-label': 'Selected runs' });
+  readonly element = h('div', { class: 'kl-row kl-runs-bulk', role: 'toolbar', 'aria-label': t('Selected runs') });
   private readonly told = h('span', {});
   private readonly outcome = h('span', { class: 'kl-muted', role: 'status' });
-  private readonly cancel = h('button', { type: 'button', class: 'kl-btn', text: 'Cancel runs' });
-  private readonly compare = h('button', { type: 'button', class: 'kl-btn', text: 'Compare' });
-  private readonly clear = h('button', { type: 'button', class: 'kl-link', text: 'Deselect all' });
+  private readonly cancel = h('button', { type: 'button', class: 'kl-btn', text: t('Cancel runs') });
+  private readonly compare = h('button', { type: 'button', class: 'kl-btn', text: t('Compare') });
+  private readonly clear = h('button', { type: 'button', class: 'kl-link', text: t('Deselect all') });
   private readonly question = h('span', {});
-  private readonly yes = h('button', { type: 'button', class: 'kl-btn kl-danger', text: 'Yes, cancel' });
-  private readonly no = h('button', { type: 'button', class: 'kl-btn', text: 'No' });
+  private readonly yes = h('button', { type: 'button', class: 'kl-btn kl-danger', text: t('Yes, cancel') });
+  private readonly no = h('button', { type: 'button', class: 'kl-btn', text: t('No') });
   private asking = false;
   private busy = false;
 
@@ -60,16 +61,16 @@ export class Bulk {
   draw(): void {
     const ids = this.selection.ids.get();
     const open = this.open();
-    setText(this.told, ids.length > 0 ? `${ids.length} selected` : '');
+    setText(this.told, ids.length > 0 ? t('%1 selected', ids.length) : '');
     this.cancel.hidden = ids.length === 0 || this.asking;
     this.cancel.disabled = open.length === 0 || this.busy;
-    this.cancel.title = open.length === 0 ? 'They have all ended' : '';
+    this.cancel.title = open.length === 0 ? t('They have all ended') : '';
     this.compare.hidden = ids.length < 2 || !(this.options.compare || this.options.comparison) || this.asking;
     this.compare.disabled = ids.length > COMPARED;
-    this.compare.title = ids.length > COMPARED ? `At most ${COMPARED} runs are compared at once` : '';
+    this.compare.title = ids.length > COMPARED ? t('At most %1 runs are compared at once', COMPARED) : '';
     this.clear.hidden = ids.length === 0 || this.asking;
     for (const element of [this.question, this.yes, this.no]) element.hidden = !this.asking;
-    setText(this.question, `Cancel ${plural(open.length, 'run')}?`);
+    setText(this.question, t('Cancel %1?', plural(open.length, 'run')));
     this.element.classList.toggle('kl-idle', ids.length === 0 && this.outcome.textContent === '');
   }
 
@@ -100,7 +101,7 @@ export class Bulk {
     const ids = this.open();
     this.asking = false;
     this.busy = true;
-    setText(this.outcome, `Cancelling ${plural(ids.length, 'run')}…`);
+    setText(this.outcome, t('Cancelling %1…', plural(ids.length, 'run')));
     this.draw();
     const failed: string[] = [];
     let cancelled = 0;
@@ -119,7 +120,7 @@ export class Bulk {
     this.busy = false;
     const over = ids.length - cancelled - failed.length;
     const parts = [`${cancelled} cancelled`];
-    if (over > 0) parts.push(`${over} had ended already`);
+    if (over > 0) parts.push(t('%1 had ended already', over));
     if (failed.length > 0) parts.push(`${failed.length} not: ${[...new Set(failed)].slice(0, 2).join('; ')}`);
     setText(this.outcome, parts.join(', '));
     if (failed.length > 0) this.host.notify?.(parts.join(', '), 'warning');

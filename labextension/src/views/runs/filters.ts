@@ -7,39 +7,40 @@ import { type RunRow, STATUSES } from '../../wire.ts';
 import { h } from '../dom.ts';
 import { conditions } from './list.ts';
 import { Tokens } from './tokens.ts';
+import { later, t } from '../words.ts';
 
 const HOUR = 3_600_000;
 const RANGES: readonly [string, string, number | null][] = [
-  ['any', 'Any time', null], ['hour', 'Last hour', HOUR], ['day', 'Last 24 hours', 24 * HOUR], ['week', 'Last 7 days', 7 * 24 * HOUR],
-  ['month', 'Last 30 days', 30 * 24 * HOUR], ['own', 'From … to …', null],
+  ['any', later('Any time'), null], ['hour', later('Last hour'), HOUR], ['day', later('Last 24 hours'), 24 * HOUR], ['week', later('Last 7 days'), 7 * 24 * HOUR],
+  ['month', later('Last 30 days'), 30 * 24 * HOUR], ['own', later('From … to …'), null],
 ];
 const PAUSE_MS = 250;
 
 export class Filters {
   readonly element: HTMLElement;
-  private readonly search = h('input', { type: 'search', class: 'kl-grow', placeholder: 'Search runs ( / )', 'aria-label': 'Search runs', autocomplete: 'off', spellcheck: 'false' });
+  private readonly search = h('input', { type: 'search', class: 'kl-grow', placeholder: t('Search runs ( / )'), 'aria-label': t('Search runs'), autocomplete: 'off', spellcheck: 'false' });
   private readonly chips = new Map<string, HTMLButtonElement>();
-  private readonly range = h('select', { 'aria-label': 'Started' }, ...RANGES.map(([value, text]) => h('option', { value, text })));
-  private readonly from = h('input', { type: 'datetime-local', 'aria-label': 'Started from' });
-  private readonly until = h('input', { type: 'datetime-local', 'aria-label': 'Started before' });
+  private readonly range = h('select', { 'aria-label': t('Started') }, ...RANGES.map(([value, text]) => h('option', { value, text: t(text) })));
+  private readonly from = h('input', { type: 'datetime-local', 'aria-label': t('Started from') });
+  private readonly until = h('input', { type: 'datetime-local', 'aria-label': t('Started before') });
   private readonly own = h('span', { class: 'kl-row', hidden: true }, this.from, '–', this.until);
   private readonly flow: Tokens;
   private readonly user: Tokens;
-  private readonly clear = h('button', { type: 'button', class: 'kl-link', text: 'Clear filters' });
+  private readonly clear = h('button', { type: 'button', class: 'kl-link', text: t('Clear filters') });
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly query: Value<RunQuery>, private readonly rolling: (ms: number | null) => void, source: Source, signal: AbortSignal) {
-    this.flow = new Tokens('Flow', (flow) => this.change({ flow }));
-    this.user = new Tokens('User', (user) => this.change({ user }));
-    const statuses = h('div', { class: 'kl-row kl-runs-chips', role: 'group', 'aria-label': 'Status' });
+    this.flow = new Tokens(t('Flow'), (flow) => this.change({ flow }));
+    this.user = new Tokens(t('User'), (user) => this.change({ user }));
+    const statuses = h('div', { class: 'kl-row kl-runs-chips', role: 'group', 'aria-label': t('Status') });
     for (const status of STATUSES) {
-      const chip = h('button', { type: 'button', class: 'kl-chip', 'aria-pressed': 'false' }, h('span', { class: 'kl-status', 'data-status': status, text: status }));
+      const chip = h('button', { type: 'button', class: 'kl-chip', 'aria-pressed': 'false' }, h('span', { class: 'kl-status', 'data-status': status, text: t(status) }));
       chip.addEventListener('click', () => this.toggle(status));
       this.chips.set(status, chip);
       statuses.append(chip);
     }
     this.element = h(
-      'div', { class: 'kl-runs-filters', role: 'search', 'aria-label': 'Runs' },
+      'div', { class: 'kl-runs-filters', role: 'search', 'aria-label': t('Runs') },
       h('div', { class: 'kl-row' }, this.search, this.range, this.flow.element, this.user.element),
       this.own,
       h('div', { class: 'kl-row' }, statuses, this.clear),

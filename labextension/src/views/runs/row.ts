@@ -3,6 +3,7 @@
 import { type RunRow, TERMINAL } from '../../wire.ts';
 import { h, setText } from '../dom.ts';
 import { absolute, count, duration, relative } from '../format.ts';
+import { later, t } from '../words.ts';
 
 export interface Column {
   key: string;
@@ -13,14 +14,14 @@ export interface Column {
 }
 
 export const COLUMNS: readonly Column[] = [
-  { key: 'status', title: 'Status', sort: 'status' },
-  { key: 'flow', title: 'Flow', sort: 'flow' },
-  { key: 'id', title: 'Run' },
-  { key: 'started', title: 'Started', sort: 'started' },
-  { key: 'duration', title: 'Duration', sort: 'active_s', hint: 'Time that it ran; waiting for people and for a free slot left out' },
-  { key: 'progress', title: 'Progress' },
-  { key: 'user', title: 'User', sort: 'user' },
-  { key: 'result', title: 'Result' },
+  { key: 'status', title: later('Status'), sort: 'status' },
+  { key: 'flow', title: later('Flow'), sort: 'flow' },
+  { key: 'id', title: later('Run') },
+  { key: 'started', title: later('Started'), sort: 'started' },
+  { key: 'duration', title: later('Duration'), sort: 'active_s', hint: later('Time that it ran; waiting for people and for a free slot left out') },
+  { key: 'progress', title: later('Progress') },
+  { key: 'user', title: later('User'), sort: 'user' },
+  { key: 'result', title: later('Result') },
 ];
 
 /** A short id: its end, since those that start together begin alike. */
@@ -45,15 +46,15 @@ export class Row {
   constructor(row: RunRow, expands: boolean, private readonly frozen = false) {
     this.row = row;
     const short = shortId(row.run_id);
-    this.box = h('input', { type: 'checkbox', 'aria-label': `Select run ${short}` });
-    this.opener = h('button', { type: 'button', class: 'kl-link', text: row.flow, 'aria-label': `${row.flow}, run ${short}`, 'aria-expanded': expands ? 'false' : null });
+    this.box = h('input', { type: 'checkbox', 'aria-label': t('Select run %1', short) });
+    this.opener = h('button', { type: 'button', class: 'kl-link', text: row.flow, 'aria-label': t('%1, run %2', row.flow, short), 'aria-expanded': expands ? 'false' : null });
     const cells: Record<string, (Node | string)[]> = {
       status: [this.status], flow: [this.opener], id: [h('code', { class: 'kl-mono', text: short, title: row.run_id })], started: [this.started],
       duration: [this.lasted], progress: [this.bar, this.percent, this.at], user: [row.user], result: [this.result],
     };
     this.element = h('tr', { 'data-id': row.run_id, 'data-run-id': row.run_id, role: 'row' }, h('td', { class: 'kl-runs-box', role: 'cell' }, h('label', {}, this.box)));
     for (const { key, title } of COLUMNS) {
-      this.element.append(h('td', { class: `kl-runs-${key}`, role: 'cell', 'data-title': title }, ...cells[key]!));
+      this.element.append(h('td', { class: `kl-runs-${key}`, role: 'cell', 'data-title': t(title) }, ...cells[key]!));
     }
     this.draw(row, false);
   }
@@ -61,10 +62,10 @@ export class Row {
   draw(row: RunRow, gone: boolean): void {
     this.row = row;
     this.element.classList.toggle('kl-gone', gone);
-    this.element.title = gone ? 'It no longer belongs to this page' : '';
+    this.element.title = gone ? t('It no longer belongs to this page') : '';
     this.status.dataset['status'] = row.status;
-    setText(this.status, row.status);
-    this.status.title = row.locks.length > 0 ? `waits for ${row.locks.map((lock) => lock.name ?? 'an answer').join(', ')}` : row.reason;
+    setText(this.status, t(row.status));
+    this.status.title = row.locks.length > 0 ? t('waits for %1', row.locks.map((lock) => lock.name ?? t('an answer')).join(', ')) : row.reason;
     this.started.dateTime = row.started;
     this.started.title = absolute(Date.parse(row.started));
     this.progress(row);
@@ -82,8 +83,8 @@ export class Row {
     const { row } = this;
     setText(this.started, relative(Date.parse(row.started), now));
     const since = row.status === 'running' && !this.frozen ? Math.max(0, now - Date.parse(row.updated)) / 1000 : 0;
-    setText(this.lasted, row.status === 'starting' ? (row.place === null ? '' : `${ordinal(row.place)} in the queue`) : duration(row.active_s + since));
-    if (row.ended !== null) this.lasted.title = `ended ${absolute(Date.parse(row.ended))}`;
+    setText(this.lasted, row.status === 'starting' ? (row.place === null ? '' : t('%1 in the queue', ordinal(row.place))) : duration(row.active_s + since));
+    if (row.ended !== null) this.lasted.title = t('ended %1', absolute(Date.parse(row.ended)));
   }
 
   private progress(row: RunRow): void {
@@ -91,7 +92,7 @@ export class Row {
     const value = row.progress;
     this.bar.hidden = over || value === null;
     if (value !== null) this.bar.value = value;
-    this.bar.setAttribute('aria-label', `Progress of run ${shortId(row.run_id)}`);
+    this.bar.setAttribute('aria-label', t('Progress of run %1', shortId(row.run_id)));
     setText(this.percent, value === null || (over && row.status === 'finished') ? '' : `${Math.floor(value * 100)} %`);
     setText(this.at, over ? '' : (row.progress_text ?? ''));
   }

@@ -2,6 +2,7 @@
 
 import { h } from '../dom.ts';
 import { uniqueId } from '../dom.ts';
+import { t } from '../words.ts';
 
 export class Tokens {
   readonly element: HTMLElement;
@@ -41,7 +42,7 @@ export class Tokens {
     this.chips.replaceChildren(
       ...values.map((value) =>
         h('button', {
-          type: 'button', class: 'kl-chip', 'aria-label': `${this.label} ${value}: remove`, title: 'Remove',
+          type: 'button', class: 'kl-chip', 'aria-label': t('%1 %2: remove', this.label, value), title: t('Remove'),
           onclick: () => {
             this.put(this.values.filter((one) => one !== value));
             this.input.focus();

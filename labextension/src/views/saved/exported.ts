@@ -7,6 +7,7 @@ import { KINDS, type Kind, type RunDetail, type RunPage, STATUSES } from '../../
 import { CONSOLE } from '../fold.ts';
 import { matcher } from '../list/model.ts';
 import { FrozenSource, notHere } from './frozen.ts';
+import { t } from '../words.ts';
 
 /** The version of the files that this reads. */
 const VERSION = 1;
@@ -25,14 +26,14 @@ interface ExportedFile extends FileInfo {
 /** What a file says, or an error that tells what is wrong with it. */
 export function readExport(text: string): Exported {
   const told = parsed(text) as { format?: unknown; version?: unknown; run?: Partial<RunDetail>; events?: unknown; files?: unknown } | null;
-  if (told?.format !== 'kodosumi-run') throw new Error('This is no exported run: it is JSON, but does not say "format": "kodosumi-run".');
+  if (told?.format !== 'kodosumi-run') throw new Error(t('This is no exported run: it is JSON, but does not say "format": "kodosumi-run".'));
   if (typeof told.version !== 'number' || told.version > VERSION) {
-    throw new Error(`This export has version ${String(told.version)}; this release of Kodosumi Lab reads up to version ${VERSION}.`);
+    throw new Error(t('This export has version %1; this release of Kodosumi Lab reads up to version %2.', String(told.version), VERSION));
   }
   const { run } = told;
   const named = typeof run?.run_id === 'string' && typeof run.flow === 'string' && typeof run.last_seq === 'number';
-  if (!named || !STATUSES.includes(run.status!)) throw new Error('This export is damaged: it does not say which run it is, or how that stands.');
-  if (!Array.isArray(told.events)) throw new Error('This export is damaged: it has no list of events.');
+  if (!named || !STATUSES.includes(run.status!)) throw new Error(t('This export is damaged: it does not say which run it is, or how that stands.'));
+  if (!Array.isArray(told.events)) throw new Error(t('This export is damaged: it has no list of events.'));
   return { run: { tags: [], locks: [], meta: {}, inputs: {}, ...run } as RunDetail, events: told.events.map(eventOf), files: Array.isArray(told.files) ? told.files.map(fileOf) : null };
 }
 
@@ -40,24 +41,24 @@ function fileOf(given: unknown, place: number): ExportedFile {
   const told = given as Partial<ExportedFile> | null;
   const content = typeof told?.base64 === 'string' || typeof told?.left_out === 'string';
   if (typeof told?.path !== 'string' || typeof told.size !== 'number' || typeof told.last_modified !== 'number' || !content) {
-    throw new Error(`This export is damaged: file ${place} lacks its path, size, last_modified or content.`);
+    throw new Error(t('This export is damaged: file %1 lacks its path, size, last_modified or content.', place));
   }
   return told as ExportedFile;
 }
 
 function parsed(text: string): unknown {
-  if (text.trim() === '') throw new Error('This file is empty.');
+  if (text.trim() === '') throw new Error(t('This file is empty.'));
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(`This is no exported run: it is no JSON, or a part of it is missing (${error instanceof Error ? error.message : String(error)}).`, { cause: error });
+    throw new Error(t('This is no exported run: it is no JSON, or a part of it is missing (%1).', error instanceof Error ? error.message : String(error)), { cause: error });
   }
 }
 
 function eventOf(given: unknown, place: number): Event {
   const told = given as (Partial<Event> & { payload?: unknown }) | null;
   if (typeof told?.seq !== 'number' || typeof told.ts !== 'number' || !KINDS.includes(told.kind!) || told.payload === undefined) {
-    throw new Error(`This export is damaged: event ${place} lacks its seq, ts, kind or payload.`);
+    throw new Error(t('This export is damaged: event %1 lacks its seq, ts, kind or payload.', place));
   }
   return { seq: told.seq, ts: told.ts, kind: told.kind!, agent: told.agent ?? null, attempt: told.attempt ?? 1, payload: JSON.stringify(told.payload) };
 }
@@ -65,10 +66,13 @@ function eventOf(given: unknown, place: number): Event {
 const NOWHERE: Transport = {
   name: 'file',
   url: () => null,
-  send: () => Promise.reject(new Unreachable('an exported run asks nobody')),
+  send: () => Promise.reject(new Unreachable(t('an exported run asks nobody'))),
 };
 
 export class ExportedSource extends FrozenSource {
+  /** The file has them all, and who has it needs no other. */
+  override readonly downloads: boolean = false;
+
   constructor(
     private readonly exported: Exported,
     /** Who has what is the same for all runs, such as the library of plots. */
@@ -80,7 +84,7 @@ export class ExportedSource extends FrozenSource {
   // eslint-disable-next-line @typescript-eslint/require-await -- a refusal is a rejection
   override async run(runId: string): Promise<RunDetail> {
     const { run } = this.exported;
-    if (runId !== run.run_id) throw notHere(`The file has the run ${run.run_id} only, not ${runId}.`);
+    if (runId !== run.run_id) throw notHere(t('The file has the run %1 only, not %2.', run.run_id, runId));
     return run;
   }
 
@@ -111,7 +115,7 @@ export class ExportedSource extends FrozenSource {
   }
 
   override asset(name: string, signal?: AbortSignal): Promise<string> {
-    return this.shared ? this.shared.asset(name, signal) : Promise.reject(notHere('Plots need the gateway, which has their library.'));
+    return this.shared ? this.shared.asset(name, signal) : Promise.reject(notHere(t('Plots need the gateway, which has their library.')));
   }
 
   override async files(runId = '', root: 'in' | 'out' = 'in'): Promise<FileInfo[]> {
@@ -123,7 +127,7 @@ export class ExportedSource extends FrozenSource {
   // eslint-disable-next-line @typescript-eslint/require-await -- a refusal is a rejection
   override async file(_runId: string, path: string): Promise<Blob> {
     const { base64 } = this.exported.files?.find((one) => one.path === path) ?? {};
-    if (base64 === undefined) throw notHere(`The file ${path} is not in this file.`);
+    if (base64 === undefined) throw notHere(t('The file %1 is not in this file.', path));
     return new Blob([Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))]);
   }
 

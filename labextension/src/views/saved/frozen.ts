@@ -4,9 +4,10 @@ import { type Followed, type FileInfo, type LockDetail, Refusal, Source } from '
 import type { Transport } from '../../sources/transport.ts';
 import { Value } from '../../sources/value.ts';
 import type { RunRow } from '../../wire.ts';
+import { t } from '../words.ts';
 
 export class FrozenSource extends Source {
-  override readonly readOnly: string = 'this is a file';
+  override readonly readOnly: string = t('this is a file');
   /** Nothing changes, so nobody has to ask again. */
   override told = new Value(0);
 
@@ -31,12 +32,12 @@ export class FrozenSource extends Source {
     const said = [...events].map(({ kind, payload }) => ({ kind, data: JSON.parse(payload) as Record<string, unknown> }));
     const of = (kind: string): Record<string, unknown> | undefined => said.findLast((one) => one.kind === kind && one.data['lid'] === lid)?.data;
     const [asked, lease] = [of('lock'), of('lease')];
-    if (!asked) throw notHere(`The file has no question ${lid}.`);
+    if (!asked) throw notHere(t('The file has no question %1.', lid));
     return { name: '', data: null, expires: null, form: null, ...asked, lid, open: !lease, lease: lease ?? null };
   }
 
   override files(): Promise<FileInfo[]> {
-    return Promise.reject(notHere('Files of the run are not in this file.'));
+    return Promise.reject(notHere(t('Files of the run are not in this file.')));
   }
 
   override answer(): Promise<void> {
@@ -61,6 +62,6 @@ export function notHere(detail: string): Refusal {
 }
 
 function refused(): Promise<never> {
-  const detail = 'This is a file: what is shown has happened, and nothing of it can be changed.';
+  const detail = t('This is a file: what is shown has happened, and nothing of it can be changed.');
   return Promise.reject(new Refusal({ type: 'urn:kodosumi-lab:problem:file', title: 'A file', status: 409, detail }));
 }

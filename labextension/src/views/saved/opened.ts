@@ -3,6 +3,7 @@
 import { Refusal, type Source } from '../../sources/source.ts';
 import type { Reply, Request, Transport } from '../../sources/transport.ts';
 import { FrozenSource } from './frozen.ts';
+import { t } from '../words.ts';
 
 const API = '/api/v1';
 
@@ -57,7 +58,7 @@ export class OpenedSource extends FrozenSource {
 /** A gateway that somebody has put in the place of the package's own knows nothing of this server's files. */
 function explained(error: unknown): never {
   if (error instanceof Refusal && error.problem.status === 404 && error.kind !== 'file-not-found') {
-    throw new Error('This gateway does not read the files of the Jupyter server; the one that comes with the package does. See the setting serverUrl.', { cause: error });
+    throw new Error(t('This gateway does not read the files of the Jupyter server; the one that comes with the package does. See the setting serverUrl.'), { cause: error });
   }
   throw error;
 }

@@ -2,6 +2,7 @@
 // same time. A span keeps its row once it has one, so nothing jumps while a run goes on.
 
 import type { Attempt, RunState, Span } from '../store.ts';
+import { t } from '../words.ts';
 
 /** A queue that was shorter than this is none. */
 const NOTICED_MS = 250;
@@ -132,7 +133,7 @@ function waitsOf(state: RunState): Wait[] {
     waits.push({ name: 'queued', kind: 'queue', from: state.started, to: state.running, by: null });
   }
   for (const lock of state.answers) {
-    waits.push({ name: lock.name ?? lock.lid, kind: 'lock', from: lock.ts, to: lock.at, by: lock.expired ? 'nobody in time' : lock.by });
+    waits.push({ name: lock.name ?? lock.lid, kind: 'lock', from: lock.ts, to: lock.at, by: lock.expired ? t('nobody in time') : lock.by });
   }
   for (const lock of state.locks.values()) waits.push({ name: lock.name ?? lock.lid, kind: 'lock', from: lock.ts, to: state.ended, by: null });
   return waits;

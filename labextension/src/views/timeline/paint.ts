@@ -4,6 +4,7 @@ import { duration } from '../format.ts';
 import { type Palette, sharp } from './palette.ts';
 import { timeLabel, timeTicks } from '../ticks.ts';
 import type { Item, Lane, Layout, Wait } from './layout.ts';
+import { t } from '../words.ts';
 
 export const AXIS = 24;
 export const HEAD = 18;
@@ -94,7 +95,7 @@ function drawAxis(context: CanvasRenderingContext2D, scene: Scene, palette: Pale
 
 /** Phases of the run, and in them the stretches in which it waited. */
 function drawRun(context: CanvasRenderingContext2D, scene: Scene, palette: Palette): void {
-  lane(context, palette, 'the run', 0);
+  lane(context, palette, t('the run'), 0);
   const y = HEAD;
   const bad = ['error', 'timeout', 'lost'].includes(scene.status);
   const from = scene.layout.waits.find((wait) => wait.kind === 'queue')?.to ?? scene.start;
@@ -131,7 +132,7 @@ function drawWait(context: CanvasRenderingContext2D, scene: Scene, wait: Wait, y
 
 function drawLanes(context: CanvasRenderingContext2D, scene: Scene, palette: Palette): void {
   const at = tops(scene.layout.lanes);
-  for (const one of scene.layout.lanes) lane(context, palette, one.agent ?? 'the flow itself', at[one.index]!);
+  for (const one of scene.layout.lanes) lane(context, palette, one.agent ?? t('the flow itself'), at[one.index]!);
   const [low, high] = [scene.scroll - ROW, scene.scroll + scene.height];
   // what is narrower than a pixel is drawn once for all that lie in it
   const last = new Map<number, number>();
