@@ -19,7 +19,7 @@ from kodosumi_lab.widgets.bridge import Channel
 if TYPE_CHECKING:
     from kodosumi_lab.dashboard.views.base import Desk
 
-__all__ = ["Form", "Inbox", "Run", "Runs", "Shell"]
+__all__ = ["Form", "Inbox", "Run", "Runs", "Seen", "Shell"]
 
 
 class Widget(pn.custom.AnyWidgetComponent):
@@ -67,6 +67,27 @@ class Shell(Widget):
     def download(self, name: str, data: bytes, mime: str) -> None:
         """Hand a file to the person."""
         self.send({"t": "download", "name": name, "mime": mime, "buffers": [data]})
+
+
+class Seen(Widget):
+    """Whether the page's tab can be seen; it shows nothing.
+
+    Attributes
+    ----------
+    hidden
+        Another tab is before it, or the window is minimised: nobody needs to be shown what is new.
+    """
+
+    hidden = param.Boolean(False)
+
+    _esm = """
+    export default { render({ model }) {
+      const tell = () => { model.set('hidden', document.hidden); model.save_changes() };
+      document.removeEventListener('visibilitychange', window.klSeen);  // of before a reconnection
+      document.addEventListener('visibilitychange', window.klSeen = tell);
+      tell();
+    } };
+    """
 
 
 class LogWidget(Widget):

@@ -187,6 +187,23 @@ def test_a_page_says_that_it_is_stale_and_then_no_more(look: Person, showcase: S
     expect(badge).to_have_text(str(before))
 
 
+def test_a_tab_that_nobody_sees_is_left_alone_until_it_is_looked_at(look: Person, showcase: Showcase) -> None:
+    page = look("?page=analytics")
+    badge, tile = nav(page, "Inbox").locator("b"), page.locator(".tile", has_text="Runs").first.locator("dd")
+    expect(badge).to_have_text(re.compile(r"\d+"))
+    before, runs = int(badge.inner_text()), tile.inner_text()
+    # Chromium without a window shows every tab, so this one says that it is hidden
+    show = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    page.evaluate(show + "document.dispatchEvent(new Event('visibilitychange')) }", True)
+    with asked(showcase):
+        seen = look("?page=cluster")  # who looks is told, as before
+        expect(nav(seen, "Inbox").locator("b")).to_have_text(str(before + 1))
+        assert (badge.inner_text(), tile.inner_text()) == (str(before), runs)
+        page.evaluate(show + "document.dispatchEvent(new Event('visibilitychange')) }", False)
+        expect(badge).to_have_text(str(before + 1))
+        expect(tile).not_to_have_text(runs)
+
+
 def test_dark_and_light_are_remembered(look: Person) -> None:
     page = look("?page=analytics", color_scheme="dark")
     dark = "() => getComputedStyle(document.body).backgroundColor === 'rgb(18, 18, 18)'"

@@ -129,7 +129,7 @@ class Page(View):
         found = await asyncio.gather(*(access.frame(one) for one in self._asked.values()))
         frames = dict(zip(self._asked, found, strict=True))
         self._by.object = _by_table(frames["by"], state)
-        changed = {name: frames[name] for name in self._charts if self._drawn.get(name) is not frames[name]}
+        changed = {name: frames[name] for name in self._charts if not _same(self._drawn.get(name), frames[name])}
         self._drawn = frames
 
         def draw() -> None:
@@ -158,6 +158,10 @@ class Page(View):
             first = "Numbers are here once something has run. Launch a flow, here or from a terminal:"
             told = empty("No runs yet", first, "kodosumi-lab run examples.flows.primes:prime_gaps")
         self._nothing.param.update(object=told, visible=bool(told))
+
+
+def _same(before: pl.DataFrame | None, after: pl.DataFrame) -> bool:
+    return before is not None and before.schema == after.schema and before.equals(after)
 
 
 def _range(
