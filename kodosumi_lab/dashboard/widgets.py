@@ -82,7 +82,16 @@ class Seen(Widget):
 
     _esm = """
     export default { render({ model }) {
-      const tell = () => { model.set('hidden', document.hidden); model.save_changes() };
+      const now = () => {
+        model.set('hidden', tell.told = document.hidden);
+        model.save_changes();
+      };
+      let later;
+      const tell = () => {
+        clearTimeout(later);
+        if (document.hidden) later = setTimeout(now, 2000);  // a page that is left is hidden, too
+        else now();
+      };
       document.removeEventListener('visibilitychange', window.klSeen);  // of before a reconnection
       document.addEventListener('visibilitychange', window.klSeen = tell);
       tell();

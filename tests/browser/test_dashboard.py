@@ -195,6 +195,7 @@ def test_a_tab_that_nobody_sees_is_left_alone_until_it_is_looked_at(look: Person
     # Chromium without a window shows every tab, so this one says that it is hidden
     show = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
     page.evaluate(show + "document.dispatchEvent(new Event('visibilitychange')) }", True)
+    page.wait_for_function("() => window.klSeen.told === true")
     with asked(showcase):
         seen = look("?page=cluster")  # who looks is told, as before
         expect(nav(seen, "Inbox").locator("b")).to_have_text(str(before + 1))
