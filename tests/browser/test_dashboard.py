@@ -232,6 +232,39 @@ def test_a_phone_is_wide_enough(look: Person, name: str) -> None:
     expect(inbox).not_to_be_in_viewport()
 
 
+_SHIFTS = """
+window.shifted = []; window.shift = 0;
+new PerformanceObserver(list => { for (const one of list.getEntries()) if (!one.hadRecentInput) {
+  window.shift += one.value;
+  window.shifted.push([one.value.toFixed(4), Math.round(one.startTime), ...one.sources.map(source => {
+    const node = source.node, at = rect => [rect.x, rect.y, rect.width, rect.height].map(Math.round).join(' ');
+    return `${node?.nodeName}.${node?.className}: ${at(source.previousRect)} > ${at(source.currentRect)}`; })]);
+} }).observe({ type: 'layout-shift', buffered: true });
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("flows", 1200), ("flows&chosen=research", 1200), ("runs", 1200), ("inbox", 1200), ("analytics", 1200),
+     ("cluster", 1200), ("control", 1200), ("flows", 400), ("analytics", 400), ("cluster", 400)],
+)  # fmt: skip
+def test_nothing_jumps_while_a_page_loads_and_while_things_happen(
+    look: Person, served: Served, showcase: Showcase, name: str, width: int
+) -> None:
+    page = look("?page=flows", width=width)
+    page.context.add_init_script(_SHIFTS)
+    page.goto(f"{served.url}?page={name}")
+    settled(page)
+    expect(page).to_have_title(re.compile(r"^\(\d+\) "))
+    before = int(page.title()[1:].partition(")")[0])
+    with asked(showcase):
+        showcase.live.say("stdout", "more")
+        expect(page).to_have_title(re.compile(rf"^\({before + 1}\) "))
+    expect(page).to_have_title(re.compile(rf"^\({before}\) "))
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("window.shift") < 0.1, page.evaluate("window.shifted")
+
+
 # -- pages ------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ class Page(View):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self._top = html(css=_LEGEND)
+        self._top = html(_head(desk.state), css=_LEGEND)
         self._tiles = html(min_height=78)
         self._by = html(css=_LEGEND, min_height=180)
         self._nothing = html(visible=False)
@@ -97,15 +97,17 @@ class Page(View):
         """Ask for the numbers, and draw them."""
         state = self.desk.state
         is_sql = state.tab == "sql"
-        links = [(_tab(state, ""), "Charts", not is_sql), (_tab(state, "sql"), "SQL", is_sql)]
-        self._top.object = heading("Analytics") + tabs("Analytics", links)
-        wanted = self._console.pane if is_sql else self._numbers
-        if list(self._place) != [wanted]:
-            self._place.objects = [wanted]
+        self._top.object = _head(state)
         if is_sql:
+            self._put(self._console.pane)
             self._console.show()
         else:
             await self._show_numbers(state)
+            self._put(self._numbers)  # whole, so that nothing below moves down as its parts come
+
+    def _put(self, pane: pn.viewable.Viewable) -> None:
+        if list(self._place) != [pane]:
+            self._place.objects = [pane]
 
     async def entered(self) -> None:
         """Run the query."""
@@ -213,6 +215,12 @@ def _charts(axis: TimeAxis) -> dict[str, Chart]:
             "bytes",
         ),
     }  # fmt: skip
+
+
+def _head(state: State) -> str:
+    is_sql = state.tab == "sql"
+    links = [(_tab(state, ""), "Charts", not is_sql), (_tab(state, "sql"), "SQL", is_sql)]
+    return heading("Analytics") + tabs("Analytics", links)
 
 
 def _tab(state: State, tab: str) -> str:

@@ -57,13 +57,21 @@ class Page(View):
             pn.FlexBox(self._address, self._connect, gap="10px", align_items="center", sizing_mode="stretch_width"),
             sizing_mode="stretch_width", margin=(28, 0, 0, 0), visible=desk.access.may(Role.ADMIN),
         )  # fmt: skip
+        # it comes once what is above has its height
+        self._below = pn.Column(self._log, other, sizing_mode="stretch_width", margin=0, visible=False)
         self.pane = pn.Column(
-            html(heading("Cluster"), margin=(0, 0, 12, 0)), self._ray, self._start, self._log, other,
+            html(heading("Cluster"), margin=(0, 0, 12, 0)), self._ray, self._start, self._below,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 
     async def show(self) -> None:
         """As it is now."""
+        try:
+            await self._shown()
+        finally:
+            self._below.visible = True
+
+    async def _shown(self) -> None:
         gateway = self.desk.access.gateway
         found = await asyncio.to_thread(log_facts, gateway)
         self._log.object = _log(found, self.desk)
