@@ -92,9 +92,9 @@ class Seen(Widget):
         if (document.hidden) later = setTimeout(now, 2000);  // a page that is left is hidden, too
         else now();
       };
-      document.removeEventListener('visibilitychange', window.klSeen);  // of before a reconnection
       document.addEventListener('visibilitychange', window.klSeen = tell);
       tell();
+      return () => document.removeEventListener('visibilitychange', tell);
     } };
     """
 
