@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,7 @@ class RunIndex:
         self._log = log
         self._there = False
         self._kept: tuple[Any, pl.DataFrame] | None = None
+        self._kept_at = 0.0
         self._lock = threading.Lock()
 
     def frame(self) -> pl.DataFrame:
@@ -83,10 +85,14 @@ class RunIndex:
         LogError
             As :meth:`state`.
         """
+        asked = time.monotonic()
         with self._lock:
-            now = self.state()
-            if self._kept is None or self._kept[0] != now:
-                self._kept = (now, self._log.runs().collect())
+            # who waited here is served with what was read meanwhile: it is newer than the question
+            if self._kept is None or self._kept_at < asked:
+                began, now = time.monotonic(), self.state()
+                if self._kept is None or self._kept[0] != now:
+                    self._kept = (now, self._log.runs().collect())
+                self._kept_at = began
             return self._kept[1]
 
     def tag(self, viewer: User, *about: str) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -51,12 +53,21 @@ class Problem(Exception):
 
 
 class Answers:
-    """Frames that were computed, for as long as the log stays as it is; shared by all sessions of a process."""
+    """Frames that were computed, for as long as the log stays as it is; shared by all sessions of a process.
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    Parameters
+    ----------
+    gateway
+        Whose log.
+    changed_at
+        When the log was last seen to have changed, as ``time.monotonic`` has it; infinity: nobody looks. On a log that
+        changes all the time an answer counts until the next look, so that sessions which are told together share it.
+    """
+
+    def __init__(self, gateway: Gateway, changed_at: Callable[[], float] = lambda: math.inf) -> None:
+        self._gateway, self._changed_at = gateway, changed_at
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Any, pl.DataFrame] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[float, str, pl.DataFrame]] = OrderedDict()
 
     def position(self) -> str:
         """Something that differs once the log does."""
@@ -67,14 +78,17 @@ class Answers:
         everything = user.may_see(None)
         # one at a time: the next one that asks the same finds the answer, and the machine stays usable
         with self._lock:
-            key = (self.position(), None if everything else user.name, question.code)
-            if key not in self._kept:
+            key = (None if everything else user.name, question.code)
+            at, position, frame = self._kept.get(key, (-math.inf, "", None))
+            began, now = time.monotonic(), self.position()  # which refuses while the log is away
+            if frame is None or (position != now and at <= self._changed_at()):
                 runs = runs_of(self._gateway, user)
-                self._kept[key] = numbers.answer(question, runs, lambda **days: events_of(self._gateway, user, **days))
+                frame = numbers.answer(question, runs, lambda **days: events_of(self._gateway, user, **days))
+                self._kept[key] = (began, now, frame)
             self._kept.move_to_end(key)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-            return self._kept[key]
+            return frame
 
 
 def runs_of(gateway: Gateway, user: User) -> pl.LazyFrame:

@@ -24,7 +24,7 @@ from kodosumi_lab.dashboard.numbers import Question
 from kodosumi_lab.dashboard.reconnect import watch
 from kodosumi_lab.dashboard.state import PAGES, State
 from kodosumi_lab.dashboard.views.base import Desk, View, html, task
-from kodosumi_lab.dashboard.widgets import Shell
+from kodosumi_lab.dashboard.widgets import Seen, Shell
 from kodosumi_lab.dashboard.words import esc, notice
 from kodosumi_lab.icon import ICON
 
@@ -32,8 +32,8 @@ __all__ = ["Board", "looks"]
 
 logger = logging.getLogger(__name__)
 
-# How soon a page that could not be brought up to date is tried again, and says anew how old it is.
-_CHECK_MS = 4000
+# How soon a page that could not be brought up to date is tried again.
+_AGAIN_S = 4.0
 #: The name that Panel gives a file which it serves.
 _SERVED = "bokeh_app_"
 
@@ -133,6 +133,9 @@ class Board:
         self._views: dict[str, View] = {}
         self._wanted, self._counted, self._showing = False, True, False
         self._shown_at = 0.0
+        self._missed = False
+        self._seen = Seen(width=0, height=0, margin=0)
+        self._links = {name: self.state.link(name) for name in PAGES}
         self._later: asyncio.TimerHandle | None = None
         self._nav = html(css=_NAV)
         self._refused = ""
@@ -148,7 +151,7 @@ class Board:
             favicon="data:image/svg+xml," + quote(ICON),
             logo="data:image/svg+xml," + quote(ICON.replace("#2f7fd6", "#ffffff")),
             site_url="?page=flows",
-            header=[html(self._who(), css=_WHO, align="center"), self._shell],
+            header=[html(self._who(), css=_WHO, align="center"), self._shell, self._seen],
             sidebar=[self._nav],
             sidebar_width=208,
             sidebar_resizable=False,
@@ -183,6 +186,7 @@ class Board:
     def _bind(self) -> None:
         self.state.param.watch(lambda *_: self._ask(), [name for name in self.state.param if name != "name"])
         self._shell.param.watch(self._went, "query")
+        self._seen.param.watch(lambda _: self._shown_again(), "hidden")
         self._shell.param.watch(self._visited, "visits")
         self._shell.param.watch(lambda _: task(self._place().entered)(), "entered")
         self._shell.param.watch(lambda event: setattr(self.page, "sidebar_open", not event.new), "narrow")
@@ -206,28 +210,36 @@ class Board:
         pn.state.on_session_destroyed(leave)
         # times are told as "3 minutes ago", and nothing else may happen for long
         pn.state.add_periodic_callback(self._ask, period=30_000)
-        pn.state.add_periodic_callback(self._check, period=_CHECK_MS)
 
     def _changed(self) -> None:
         """The log has changed: views in the browser ask by themselves, those made here no more often than they want."""
+        self._say_trouble()  # also where the look before this one never came back
+        if self._seen.hidden:
+            self._missed = True
+            return
         for tell in self.desk.changed:
             tell()
         view = self._views.get(self.state.page)
         every_s = view.every_s if view is not None else None
         left = 0.0 if every_s is None else every_s - (time.monotonic() - self._shown_at)
         self._ask(whole=every_s is not None and left <= 0)
-        if left > 0 and self._later is None:
-            self._later = asyncio.get_running_loop().call_later(left, lambda: self.desk.locked(self._in_time))
+        if left > 0:
+            self._look_again(left)
+
+    def _look_again(self, in_s: float) -> None:
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(in_s, lambda: self.desk.locked(self._in_time))
+
+    def _shown_again(self) -> None:
+        """A tab that nobody could see is looked at."""
+        if self._missed and not self._seen.hidden:
+            self._missed = False
+            self._changed()
+            self._ask()
 
     def _in_time(self) -> None:
         self._later = None
         self._ask()
-
-    def _check(self) -> None:
-        """Say how old the page is while it cannot be brought up to date, and try again."""
-        if self._fresh.again(self.state.page):
-            self._ask()
-        self._say_trouble()
 
     def _went(self, event: Any) -> None:
         if event.new == self.state.query:
@@ -282,6 +294,8 @@ class Board:
                 logger.exception("page %s of %s", page, self.user.name)
         if whole or told or self._fresh.again(page):
             self._refused = told
+        if self._fresh.again(page):
+            self._look_again(_AGAIN_S)
         self._say_trouble()
 
     def _place(self) -> View:
@@ -330,7 +344,7 @@ class Board:
             here = self.state.page == name or (name == "runs" and self.state.page == "run")
             badge = f'<b aria-label="{waiting} waiting">{waiting}</b>' if name == "inbox" and waiting else ""
             links.append(
-                f'<a href="{esc(self.state.link(name))}"{" aria-current=page" if here else ""}>'
+                f'<a href="{esc(self._links[name])}"{" aria-current=page" if here else ""}>'
                 f'<svg viewBox="0 0 24 24" aria-hidden="true"><path d="{_ICONS[name]}"/></svg>{label}{badge}</a>'
             )
         text = f'<nav aria-label="Pages">{"".join(links)}</nav>'

@@ -5,13 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from kodosumi_lab.dashboard.pulse import Pulse
+from kodosumi_lab.dashboard.pulse import SILENT, Pulse
 from kodosumi_lab.dashboard.words import ago
 
 __all__ = ["Freshness"]
-
-# A look at the log takes milliseconds and comes every second; a file system that hangs answers neither yes nor no.
-_SILENT = datetime.timedelta(seconds=8)
 
 
 def _now() -> datetime.datetime:
@@ -53,7 +50,7 @@ class Freshness:
         """What is to be said on a page; nothing while it is up to date."""
         pulse, now = self._pulse, self._now()
         reason, since = self._failed.get(page) or pulse.trouble, self._shown.get(page)
-        if reason is None and now - pulse.looked_at < _SILENT:
+        if reason is None and now - pulse.looked_at < SILENT:
             return ""
         if page not in self._failed and since is not None:
             since = max(since, pulse.looked_at)  # nothing had changed until then

@@ -28,8 +28,8 @@ class Hub:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.gateway: Gateway = app.state.gateway
-        self.answers = Answers(self.gateway)
         self.pulse = Pulse(self.gateway)
+        self.answers = Answers(self.gateway, lambda: self.pulse.changed_at)
 
     def access(self, user: User, *, by_token: bool = False) -> Access:
         """What a session of this user asks; one who came `by_token` is out once no token gives that role any more."""

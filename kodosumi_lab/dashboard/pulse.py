@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from kodosumi_lab.api.gateway import Gateway
 from kodosumi_lab.errors import ClusterError, KodosumiLabError
 
-__all__ = ["Pulse", "away"]
+__all__ = ["SILENT", "Pulse", "away"]
 
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
+# A look takes milliseconds; a file system that hangs answers neither yes nor no.
+SILENT = datetime.timedelta(seconds=8)
+_MIND_S = 4.0
 # Whether a cluster is there is asked less often: it may take a connection to find out.
 _CLUSTER_EVERY = 5
 
@@ -37,6 +42,8 @@ class Pulse:
         Why the log could not be read at the last look.
     looked_at : datetime.datetime
         When it was read last, as long as somebody listens.
+    changed_at : float
+        When it was last seen to have changed, as ``time.monotonic`` has it; infinity while nobody listens.
     """
 
     def __init__(self, gateway: Gateway, every_s: float = _EVERY_S) -> None:
@@ -48,6 +55,7 @@ class Pulse:
         self.away = away(gateway)
         self.trouble: str | None = None
         self.looked_at = _now()
+        self.changed_at = math.inf
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call this whenever something has changed, until what is returned is called."""
@@ -57,6 +65,7 @@ class Pulse:
                 self.looked_at = _now()
                 self._thread = threading.Thread(target=self._beat, name="dashboard-pulse", daemon=True)
                 self._thread.start()
+                threading.Thread(target=self._mind, name="dashboard-mind", daemon=True).start()
 
         def stop() -> None:
             with self._lock, contextlib.suppress(ValueError):
@@ -76,12 +85,13 @@ class Pulse:
         while True:
             with self._lock:
                 if not self._listeners:
-                    self._thread = None
+                    self._thread, self.changed_at = None, math.inf
                     return
             found = self._look(whole=count % _CLUSTER_EVERY == 0)
             count += 1
             if found != seen:
-                first, seen = seen is None, found
+                # read after the log was looked at, so whoever computed since has seen at least this
+                first, seen, self.changed_at = seen is None, found, time.monotonic()
                 if not first:
                     self._tell()
             self._wake.wait(self._every_s)
@@ -100,6 +110,13 @@ class Pulse:
         if self.trouble != before:
             logger.warning("the log %s", f"cannot be read: {self.trouble}" if self.trouble else "can be read again")
         return found, self.away, self.trouble
+
+    def _mind(self) -> None:
+        """Tell again and again of a log that cannot be read, also where a look does not even come back."""
+        while self._thread is not None:
+            time.sleep(_MIND_S)
+            if self.trouble is not None or _now() - self.looked_at > SILENT:
+                self._tell()
 
     def _tell(self) -> None:
         with self._lock:

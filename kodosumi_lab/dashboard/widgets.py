@@ -19,7 +19,7 @@ from kodosumi_lab.widgets.bridge import Channel
 if TYPE_CHECKING:
     from kodosumi_lab.dashboard.views.base import Desk
 
-__all__ = ["Form", "Inbox", "Run", "Runs", "Shell"]
+__all__ = ["Form", "Inbox", "Run", "Runs", "Seen", "Shell"]
 
 
 class Widget(pn.custom.AnyWidgetComponent):
@@ -67,6 +67,36 @@ class Shell(Widget):
     def download(self, name: str, data: bytes, mime: str) -> None:
         """Hand a file to the person."""
         self.send({"t": "download", "name": name, "mime": mime, "buffers": [data]})
+
+
+class Seen(Widget):
+    """Whether the page's tab can be seen; it shows nothing.
+
+    Attributes
+    ----------
+    hidden
+        Another tab is before it, or the window is minimised: nobody needs to be shown what is new.
+    """
+
+    hidden = param.Boolean(False)
+
+    _esm = """
+    export default { render({ model }) {
+      const now = () => {
+        model.set('hidden', tell.told = document.hidden);
+        model.save_changes();
+      };
+      let later;
+      const tell = () => {
+        clearTimeout(later);
+        if (document.hidden) later = setTimeout(now, 2000);  // a page that is left is hidden, too
+        else now();
+      };
+      document.addEventListener('visibilitychange', window.klSeen = tell);
+      tell();
+      return () => document.removeEventListener('visibilitychange', tell);
+    } };
+    """
 
 
 class LogWidget(Widget):

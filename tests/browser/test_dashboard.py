@@ -187,6 +187,24 @@ def test_a_page_says_that_it_is_stale_and_then_no_more(look: Person, showcase: S
     expect(badge).to_have_text(str(before))
 
 
+def test_a_tab_that_nobody_sees_is_left_alone_until_it_is_looked_at(look: Person, showcase: Showcase) -> None:
+    page = look("?page=analytics")
+    badge, tile = nav(page, "Inbox").locator("b"), page.locator(".tile", has_text="Runs").first.locator("dd")
+    expect(badge).to_have_text(re.compile(r"\d+"))
+    before, runs = int(badge.inner_text()), tile.inner_text()
+    # Chromium without a window shows every tab, so this one says that it is hidden
+    show = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    page.evaluate(show + "document.dispatchEvent(new Event('visibilitychange')) }", True)
+    page.wait_for_function("() => window.klSeen.told === true")
+    with asked(showcase):
+        seen = look("?page=cluster")  # who looks is told, as before
+        expect(nav(seen, "Inbox").locator("b")).to_have_text(str(before + 1))
+        assert (badge.inner_text(), tile.inner_text()) == (str(before), runs)
+        page.evaluate(show + "document.dispatchEvent(new Event('visibilitychange')) }", False)
+        expect(badge).to_have_text(str(before + 1))
+        expect(tile).not_to_have_text(runs)
+
+
 def test_dark_and_light_are_remembered(look: Person) -> None:
     page = look("?page=analytics", color_scheme="dark")
     dark = "() => getComputedStyle(document.body).backgroundColor === 'rgb(18, 18, 18)'"
@@ -212,6 +230,39 @@ def test_a_phone_is_wide_enough(look: Person, name: str) -> None:
     inbox.click()
     expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
     expect(inbox).not_to_be_in_viewport()
+
+
+_SHIFTS = """
+window.shifted = []; window.shift = 0;
+new PerformanceObserver(list => { for (const one of list.getEntries()) if (!one.hadRecentInput) {
+  window.shift += one.value;
+  window.shifted.push([one.value.toFixed(4), Math.round(one.startTime), ...one.sources.map(source => {
+    const node = source.node, at = rect => [rect.x, rect.y, rect.width, rect.height].map(Math.round).join(' ');
+    return `${node?.nodeName}.${node?.className}: ${at(source.previousRect)} > ${at(source.currentRect)}`; })]);
+} }).observe({ type: 'layout-shift', buffered: true });
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("flows", 1200), ("flows&chosen=research", 1200), ("runs", 1200), ("inbox", 1200), ("analytics", 1200),
+     ("cluster", 1200), ("control", 1200), ("flows", 400), ("analytics", 400), ("cluster", 400)],
+)  # fmt: skip
+def test_nothing_jumps_while_a_page_loads_and_while_things_happen(
+    look: Person, served: Served, showcase: Showcase, name: str, width: int
+) -> None:
+    page = look("?page=flows", width=width)
+    page.context.add_init_script(_SHIFTS)
+    page.goto(f"{served.url}?page={name}")
+    settled(page)
+    expect(page).to_have_title(re.compile(r"^\(\d+\) "))
+    before = int(page.title()[1:].partition(")")[0])
+    with asked(showcase):
+        showcase.live.say("stdout", "more")
+        expect(page).to_have_title(re.compile(rf"^\({before + 1}\) "))
+    expect(page).to_have_title(re.compile(rf"^\({before}\) "))
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("window.shift") < 0.1, page.evaluate("window.shifted")
 
 
 # -- pages ------------------------------------------------------------------------------

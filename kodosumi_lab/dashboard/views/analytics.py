@@ -39,7 +39,7 @@ class Page(View):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self._top = html(css=_LEGEND)
+        self._top = html(_head(desk.state), css=_LEGEND)
         self._tiles = html(min_height=78)
         self._by = html(css=_LEGEND, min_height=180)
         self._nothing = html(visible=False)
@@ -97,15 +97,17 @@ class Page(View):
         """Ask for the numbers, and draw them."""
         state = self.desk.state
         is_sql = state.tab == "sql"
-        links = [(_tab(state, ""), "Charts", not is_sql), (_tab(state, "sql"), "SQL", is_sql)]
-        self._top.object = heading("Analytics") + tabs("Analytics", links)
-        wanted = self._console.pane if is_sql else self._numbers
-        if list(self._place) != [wanted]:
-            self._place.objects = [wanted]
+        self._top.object = _head(state)
         if is_sql:
+            self._put(self._console.pane)
             self._console.show()
         else:
             await self._show_numbers(state)
+            self._put(self._numbers)  # whole, so that nothing below moves down as its parts come
+
+    def _put(self, pane: pn.viewable.Viewable) -> None:
+        if list(self._place) != [pane]:
+            self._place.objects = [pane]
 
     async def entered(self) -> None:
         """Run the query."""
@@ -129,7 +131,7 @@ class Page(View):
         found = await asyncio.gather(*(access.frame(one) for one in self._asked.values()))
         frames = dict(zip(self._asked, found, strict=True))
         self._by.object = _by_table(frames["by"], state)
-        changed = {name: frames[name] for name in self._charts if self._drawn.get(name) is not frames[name]}
+        changed = {name: frames[name] for name in self._charts if not _same(self._drawn.get(name), frames[name])}
         self._drawn = frames
 
         def draw() -> None:
@@ -158,6 +160,10 @@ class Page(View):
             first = "Numbers are here once something has run. Launch a flow, here or from a terminal:"
             told = empty("No runs yet", first, "kodosumi-lab run examples.flows.primes:prime_gaps")
         self._nothing.param.update(object=told, visible=bool(told))
+
+
+def _same(before: pl.DataFrame | None, after: pl.DataFrame) -> bool:
+    return before is not None and before.schema == after.schema and before.equals(after)
 
 
 def _range(
@@ -209,6 +215,12 @@ def _charts(axis: TimeAxis) -> dict[str, Chart]:
             "bytes",
         ),
     }  # fmt: skip
+
+
+def _head(state: State) -> str:
+    is_sql = state.tab == "sql"
+    links = [(_tab(state, ""), "Charts", not is_sql), (_tab(state, "sql"), "SQL", is_sql)]
+    return heading("Analytics") + tabs("Analytics", links)
 
 
 def _tab(state: State, tab: str) -> str:

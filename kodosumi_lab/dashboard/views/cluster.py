@@ -57,13 +57,21 @@ class Page(View):
             pn.FlexBox(self._address, self._connect, gap="10px", align_items="center", sizing_mode="stretch_width"),
             sizing_mode="stretch_width", margin=(28, 0, 0, 0), visible=desk.access.may(Role.ADMIN),
         )  # fmt: skip
+        # it comes once what is above has its height
+        self._below = pn.Column(self._log, other, sizing_mode="stretch_width", margin=0, visible=False)
         self.pane = pn.Column(
-            html(heading("Cluster"), margin=(0, 0, 12, 0)), self._ray, self._start, self._log, other,
+            html(heading("Cluster"), margin=(0, 0, 12, 0)), self._ray, self._start, self._below,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
 
     async def show(self) -> None:
         """As it is now."""
+        try:
+            await self._shown()
+        finally:
+            self._below.visible = True
+
+    async def _shown(self) -> None:
         gateway = self.desk.access.gateway
         found = await asyncio.to_thread(log_facts, gateway)
         self._log.object = _log(found, self.desk)
@@ -138,12 +146,12 @@ def _spooler(told: dict[str, Any]) -> list[tuple[str, str, str]]:
     """How far the log is behind what happens."""
     if not told:
         return [("Spooler", "–", "does not answer")]
-    behind = told["lag_s"] >= _BEHIND_S
+    behind, hot = told["lag_s"] >= _BEHIND_S, told["hot_segments"]
     state = "in trouble" if told["trouble"] else f"{duration(told['lag_s'])} behind" if behind else "keeps up"
     return [
-        ("Spooler", state, f"{count(told['waiting'])} batches, {size(told['waiting_bytes'])} waiting"),
+        ("Spooler", state, f"{_many(told['waiting'], 'batch')}, {size(told['waiting_bytes'])} waiting"),
         ("Emit to disk", duration(told["delay_s"]), "the last events" if told["delay_s"] is not None else "none yet"),
-        ("Written", size(told["bytes"]), f"{count(told['batches'])} batches, {count(told['hot_segments'])} hot files"),
+        ("Written", size(told["bytes"]), f"{_many(told['batches'], 'batch')}, {_many(hot, 'hot file')}"),
     ]
 
 
@@ -168,15 +176,20 @@ def _part(used: float, whole: float, told: Any) -> str:
     return f'{esc(told(used))} of {esc(told(whole))}<div class="bar"><i style="width:{width:.1f}%"></i></div>'
 
 
+def _many(number: int, what: str) -> str:
+    """``1 file``, ``12 batches``."""
+    return f"{count(number)} {what}{'' if number == 1 else 'es' if what.endswith('ch') else 's'}"
+
+
 def _log(found: LogFacts, desk: Desk) -> str:
     weight = found.weight
     most = ", ".join(f"{esc(part)} {size(n)}" for part, n in sorted(weight.parts.items(), key=lambda one: -one[1])[:4])
     keeping = link(desk.state.link("control", tab="log"), "Retention")
-    days = f"{count(found.days)} day{'s' if found.days != 1 else ''}, since {found.since}; " if found.days else ""
+    days = f"{_many(found.days, 'day')}, since {found.since}; " if found.days else ""
     facts = [
         ("Directory", f'<span class="mono">{esc(found.path)}</span>'),
-        ("On disk", f"{size(weight.nbytes)} in {count(weight.files)} files ({most}), counted {when(weight.at)}"),
-        ("Not sealed yet", f"{size(found.hot_bytes)} in {count(found.hot_segments)} segments"),
+        ("On disk", f"{size(weight.nbytes)} in {_many(weight.files, 'file')} ({most}), counted {when(weight.at)}"),
+        ("Not sealed yet", f"{size(found.hot_bytes)} in {_many(found.hot_segments, 'segment')}"),
         ("Kept", f"{days}nothing leaves by itself, an admin takes days out: {keeping}"),
         ("Set aside", f"{count(found.damaged)} damaged files" if found.damaged else "nothing is damaged"),
     ]

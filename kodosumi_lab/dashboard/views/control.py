@@ -38,24 +38,35 @@ class Page(View):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._admin = Admin(desk.access)
-        self._top = html(heading("Control"))
+        self._top = html(self._head(_part(desk)))
         self._place = pn.Column(html(min_height=300), sizing_mode="stretch_width", margin=(16, 0, 0, 0))
         self._parts: dict[str, Any] = {}
         self.pane = pn.Column(self._top, self._place, sizing_mode="stretch_width", margin=0)
 
+    def _head(self, part: str) -> str:
+        state = self.desk.state
+        links = [(state.link("control", tab=name), title, name == part) for name, title in _seen(self.desk).items()]
+        return heading("Control") + tabs("Control", links)
+
     async def show(self) -> None:
         """The part that the address names."""
-        state, access = self.desk.state, self.desk.access
-        seen = {name: title for name, (title, role) in _PARTS.items() if access.may(role)}
-        part = state.tab if state.tab in seen else next(iter(seen))
-        links = [(state.link("control", tab=name), title, name == part) for name, title in seen.items()]
-        self._top.object = heading("Control") + tabs("Control", links)
+        part = _part(self.desk)
+        self._top.object = self._head(part)
         if part not in self._parts:
             self._parts[part] = _made(part, self.desk, self._admin)
         shown = self._parts[part]
         if list(self._place) != [shown.pane]:
             self._place.objects = [shown.pane]
         await shown.show()
+
+
+def _seen(desk: Desk) -> dict[str, str]:
+    return {name: title for name, (title, role) in _PARTS.items() if desk.access.may(role)}
+
+
+def _part(desk: Desk) -> str:
+    seen = _seen(desk)
+    return desk.state.tab if desk.state.tab in seen else next(iter(seen))
 
 
 def _made(part: str, desk: Desk, admin: Admin) -> Any:

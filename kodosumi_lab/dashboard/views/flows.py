@@ -8,6 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 import polars as pl
 
+from kodosumi_lab.api.identity import Role
 from kodosumi_lab.dashboard.access import Problem
 from kodosumi_lab.dashboard.numbers import Question
 from kodosumi_lab.dashboard.views.base import Desk, View, heading, html
@@ -55,7 +56,7 @@ class Page(View):
         super().__init__(desk)
         self._search = pmui.TextInput(
             label="Search", placeholder="Search flows, tags, sources", value=desk.state.search,
-            sizing_mode="stretch_width", margin=(0, 0, 10, 0),
+            sizing_mode="stretch_width", min_height=56, margin=(0, 0, 10, 0),
         )  # fmt: skip
         self._search.param.watch(self._searched, "value_input")
         self._list = html(css=_CSS, min_height=300)
@@ -64,6 +65,7 @@ class Page(View):
         self._form: Form | None = None
         self._place = pn.Column(html(), sizing_mode="stretch_width", margin=(12, 0, 0, 0))
         self._sources = Sources(desk, self.show)
+        self._sources.pane.visible = False  # until what is above has its height
         left = pn.Column(self._search, self._list, styles={"flex": "1 1 300px", "min-width": "0"}, margin=0)
         right = pn.Column(
             self._about, self._place, self._recent, styles={"flex": "2.2 1 420px", "min-width": "0"}, margin=0
@@ -88,6 +90,7 @@ class Page(View):
         self._list.object = self._listed(found, counts)
         await self._show_chosen()
         await self._sources.show()
+        self._sources.pane.visible = access.may(Role.OPERATOR)
 
     # -- the list ---------------------------------------------------------------------
 
