@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from apikit import Recorded, serving
+from conftest import ROOT
 from fastapi import FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from playwright.sync_api import expect
@@ -55,19 +56,30 @@ def test_with_basic_auth_each_is_who_they_are(
     users = tmp_path / "users.json"
     words = {name: secrets.token_hex(8) for name in ("ada", "bob", "olga", "zoe")}
     users.write_text(json.dumps(words))
-    more = ("--basic-auth", str(users), "--cookie-secret", secrets.token_hex(32))
+    page_of_ours = str(ROOT / "kodosumi_lab" / "dashboard" / "login.html")
+    more = (
+        "--basic-auth",
+        str(users),
+        "--basic-login-template",
+        page_of_ours,
+        "--cookie-secret",
+        secrets.token_hex(32),
+    )
+    asked: list[str] = []
     with panel_serve(recorded.root, *more) as held:
 
         def enter(name: str, word: str) -> Any:
             page = open_page(f"{held.url}?page=runs")
             page.allowed = SAID
+            page.on("request", lambda one: asked.append(one.url))
             expect(page.get_by_text("Runs that wait")).to_have_count(0)
-            page.locator("input[name=username]").fill(name)
-            page.locator("input[name=password]").fill(word)
+            page.get_by_label("Name").fill(name)
+            page.get_by_label("Password").fill(word)
             page.keyboard.press("Enter")
             return page
 
         stranger = enter("ada", "wrong")
+        expect(stranger.get_by_role("alert")).not_to_be_empty()
         expect(stranger.locator("input[name=password]")).to_be_visible()
         stranger.goto(f"{held.url}?page=analytics")
         expect(stranger.locator("input[name=password]")).to_be_visible()
@@ -89,6 +101,7 @@ def test_with_basic_auth_each_is_who_they_are(
         unknown = enter("zoe", words["zoe"])  # no token says what she may: the setting gateway_default_role does
         expect(unknown.get_by_text("zoe · user")).to_be_visible()
         expect(unknown.locator("tr[data-id]")).to_have_count(0)
+        assert [url for url in asked if not url.startswith((held.url.partition("/app")[0], "data:", "blob:"))] == []
 
 
 def issuer() -> FastAPI:

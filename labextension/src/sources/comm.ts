@@ -59,7 +59,8 @@ export class CommTransport implements Transport {
     const listener = (message: unknown, buffers: unknown): void => this.receive(message, buffers);
     // ipywidgets says so when a kernel is restarted or has died, and when it is there again
     const doubt = (): void => void this.probe(signal);
-    const heard: [string, (...args: unknown[]) => void][] = [['msg:custom', listener], ['comm_live_update', doubt], ['comm:close', doubt]];
+    const heard: [string, (...args: unknown[]) => void][] = [['msg:custom', listener]];
+    if (model.send) heard.push(['comm_live_update', doubt], ['comm:close', doubt]); // other hosts complain of names they do not know
     for (const [name, act] of heard) {
       model.on(name, act);
       signal.addEventListener('abort', () => model.off(name, act), { once: true });
