@@ -47,7 +47,7 @@ def routes_of(app: Any) -> list[tuple[str, str]]:
 
 def filled(path: str) -> str:
     path = path.replace("{root}", "in")
-    names = ("name:path", "run_id", "lid", "sha256", "path:path", "upload_id", "fid", "batch_id", "name")
+    names = ("name:path", "run_id", "lid", "sha256", "path:path", "upload_id", "fid", "batch_id", "sweep_id", "name")
     for name in names:
         path = path.replace(f"{{{name}}}", "x")
     assert "{" not in path, path
