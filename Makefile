@@ -30,9 +30,9 @@ lab: env  ## background Ray, and JupyterLab on the first example; prints the URL
 down:  ## end the background Ray, and runs that `make lab` left on it
 	@$(RUN)/kodosumi-lab down
 
-# In two processes, one of which has the tests that need Ray: either half waits more than it computes.
+# In three processes, for what needs Ray, what needs a browser only, and the rest: each waits more than it computes.
 test: env chromium  ## the whole suite
-	$(RUN)/python -m pytest -n 2
+	$(RUN)/python -m pytest -n 3
 
 # Tests in a browser take the system's Chromium; where it cannot be installed they are skipped and say so.
 chromium:

@@ -37,21 +37,23 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
 def _uses_ray(path: Path) -> bool:
-    return re.search(r"mark\.ray\b|\b(fresh_)?lab: ", path.read_text()) is not None
+    """Whether tests of a file take the session's Ray; a parameter `lab: Lab` is JupyterLab in a page."""
+    return re.search(r"mark\.ray\b|\b(fresh_)?lab: (?!Lab\b)", path.read_text()) is not None
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of two processes (``make test``) one takes all files with tests on Ray, so that there is one Ray."""
+    """Of the processes of ``make test`` one takes all files with tests on Ray, so that there is one Ray."""
     if config.getvalue("dist") != "load":  # asked for otherwise, as `make quick` does
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class Halves(LoadScopeScheduling):
+    class Parts(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "ray" if _uses_ray(ROOT / nodeid.partition("::")[0]) else "plain"
+            path = ROOT / nodeid.partition("::")[0]
+            return "ray" if _uses_ray(path) else "browser" if "browser" in path.parts else "plain"
 
-    return Halves(config, log)
+    return Parts(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

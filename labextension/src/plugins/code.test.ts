@@ -21,6 +21,8 @@ describe('code for a notebook', () => {
   it('speaks the magic where that is wanted', () => {
     const schema = { properties: { topic: {}, top: { default: 5 } }, required: ['topic'] };
     expect(launchCode({ name: 'research', schema }, 'magic')).toBe('%kodosumi launch research topic=…');
+    expect(launchCode({ name: 'primes', schema: { properties: { end: { default: 9 } } } }, 'magic')).toBe('%kodosumi launch primes --defaults');
+    expect(launchCode({ name: 'tick', schema: {} }, 'magic')).toBe('%kodosumi launch tick');
     expect(runCode('0199', 'magic')).toBe('%kodosumi show 0199');
     expect(runCode('0199')).toBe('import kodosumi_lab as kl\n\nrun = kl.run("0199")\nrun');
   });

@@ -13,7 +13,8 @@ export function launchCode(flow: Pick<FlowInfo, 'name' | 'schema'>, style: 'pyth
   const required = new Set((flow.schema['required'] ?? []) as string[]);
   if (style === 'magic') {
     const given = properties.filter(([name]) => required.has(name)).map(([name]) => ` ${name}=…`);
-    return `%kodosumi launch ${flow.name}${given.join('')}`;
+    // without any input it would show the form
+    return `%kodosumi launch ${flow.name}${given.join('') || (properties.length > 0 ? ' --defaults' : '')}`;
   }
   const shown = properties.filter(([name, property]) => required.has(name) || property.default !== undefined);
   const inputs = shown.map(([name, property]) => [name, required.has(name) ? '...' : python(property.default)] as const);
