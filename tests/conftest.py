@@ -60,7 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs no Ray runs first: it is quick, and some of it is about there being no cluster."""
 
     def on_ray(item: pytest.Item) -> bool:
-        return item.get_closest_marker("ray") is not None or "lab" in getattr(item, "fixturenames", ())
+        held = item._fixtureinfo.name2fixturedefs.get("lab") if hasattr(item, "_fixtureinfo") else None
+        # other modules' own `lab` is JupyterLab in a page
+        return item.get_closest_marker("ray") is not None or bool(held and held[-1].scope == "session")
 
     items.sort(key=on_ray)
     assert len({item.nodeid for item in items}) == len(items), "tests of one id would be one test in two processes"
