@@ -51,7 +51,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Parts(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = ROOT / nodeid.partition("::")[0]
-            return "ray" if _uses_ray(path) else "browser" if "browser" in path.parts else "plain"
+            if _uses_ray(path):
+                return "ray"
+            if "browser" not in path.parts:
+                return "plain"
+            return "jupyterlab" if path.name.startswith("test_lab_") else "pages"
 
     return Parts(config, log)
 

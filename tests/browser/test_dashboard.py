@@ -15,6 +15,7 @@ import httpx
 import polars as pl
 import pytest
 from apikit import serving
+from conftest import eventually
 from playwright.sync_api import expect
 from starlette.responses import Response
 
@@ -209,8 +210,14 @@ def test_dark_and_light_are_remembered(look: Person) -> None:
     page = look("?page=analytics", color_scheme="dark")
     dark = "() => getComputedStyle(document.body).backgroundColor === 'rgb(18, 18, 18)'"
     page.wait_for_function(dark)
-    page.get_by_label("Toggle theme").or_(page.locator("[aria-label*=theme i]")).first.click()
-    page.wait_for_function(f"() => !({dark})()")
+    toggle = page.get_by_label("Toggle theme").or_(page.locator("[aria-label*=theme i]")).first
+
+    def is_light() -> bool:
+        toggle.click()  # a click before the page listens is lost
+        page.wait_for_timeout(1000)
+        return not page.evaluate(f"({dark})()")
+
+    eventually(is_light)
     page.reload()
     settled(page)
     page.wait_for_function(f"() => !({dark})() && document.documentElement.dataset.theme === 'light'")

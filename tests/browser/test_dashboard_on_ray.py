@@ -49,8 +49,8 @@ def test_a_flow_is_launched_and_its_run_is_followed(look: Person) -> None:
     page.wait_for_url(re.compile("page=run"))
     expect(page.get_by_text("finished").first).to_be_visible()
     expect(page.get_by_text("hello Ada").first).to_be_visible()
-    (run_id,) = kl.runs().filter(user="ada", flow="hello").collect()["run_id"].to_list()
-    assert run_id in page.url
+    run_id = page.evaluate("new URLSearchParams(location.search).get('run')")
+    assert run_id in kl.runs().filter(user="ada", flow="hello").collect()["run_id"].to_list()
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Flows").click()
     page.locator(".flows a", has_text="hello").click()
     expect(page.get_by_role("region", name="Recent runs")).to_contain_text(run_id[-8:])
