@@ -165,7 +165,7 @@ def _mine(gateway: Gateway, user: User, sweep_id: str) -> Sweep:
 
 
 def _started(gateway: Gateway, user: User, sweep_id: str) -> Sweep:
-    """One whose runs are started in the user's name, within the rate that is allowed."""
+    """One of which the user has runs started, within the rate that is allowed; its runs stay those of who began it."""
     found = _mine(gateway, user, sweep_id)
     gateway.rate.take(user)
     found.origin = Origin(user.name, "http")

@@ -213,7 +213,8 @@ class Sweep:
                 self._wait(end)
                 if more and end is not None and time.monotonic() > end:
                     raise WaitTimeout
-                time.sleep(_PAUSE_S if more else 0.0)
+                if more:
+                    time.sleep(_PAUSE_S)
         except WaitTimeout:
             told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
             raise WaitTimeout(f"sweep {self.id} has not ended within {timeout_s:g} s ({told}); it goes on") from None

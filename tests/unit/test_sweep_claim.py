@@ -26,7 +26,8 @@ from kodosumi_lab.runtime.sweep_claim import Claim
 claim = Claim(sys.argv[1], "5e4")
 claim.take()
 print("held", flush=True)
-while not claim.is_unwanted:
+until = time.monotonic() + 60
+while not claim.is_unwanted and time.monotonic() < until:
     time.sleep(0.01)
 claim.release("it was asked to stop")
 """
@@ -81,13 +82,15 @@ def test_those_who_look_are_not_in_the_way_of_the_one_who_takes(tmp_path: Path) 
     lookers = [threading.Thread(target=look) for _ in range(3)]
     for looker in lookers:
         looker.start()
-    while time.monotonic() < until:
-        first.take()
-        first.release()
-        taken += 1
-    over.set()
-    for looker in lookers:
-        looker.join()
+    try:
+        while time.monotonic() < until:
+            first.take()
+            first.release()
+            taken += 1
+    finally:
+        over.set()
+        for looker in lookers:
+            looker.join()
     assert taken > 3
 
 
@@ -144,7 +147,9 @@ def test_a_fork_does_not_keep_what_was_given_back(tmp_path: Path) -> None:
     claim.take()
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
     child.start()
-    claim.release()
-    assert not claim.is_held
-    child.kill()
-    child.join()
+    try:
+        claim.release()
+        assert not claim.is_held
+    finally:
+        child.kill()
+        child.join()
