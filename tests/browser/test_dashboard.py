@@ -192,6 +192,7 @@ def test_a_tab_that_nobody_sees_is_left_alone_until_it_is_looked_at(look: Person
     page = look("?page=analytics")
     badge, tile = nav(page, "Inbox").locator("b"), page.locator(".tile", has_text="Runs").first.locator("dd")
     expect(badge).to_have_text(re.compile(r"\d+"))
+    expect(tile).to_have_text(re.compile(r"\d+"))
     before, runs = int(badge.inner_text()), tile.inner_text()
     # Chromium without a window shows every tab, so this one says that it is hidden
     show = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"

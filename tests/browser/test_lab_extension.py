@@ -203,7 +203,7 @@ def test_shortcuts_and_cards_open_tabs_and_runs_are_compared_in_code(lab: Lab, s
     table = lab.page.get_by_role("table", name="Runs")
     for run_id in (showcase.rich, showcase.failing):
         table.locator(f"tr[data-id='{run_id}']").get_by_role("checkbox").check()
-    lab.page.get_by_role("button", name="Compare").click()
+    lab.page.get_by_role("button", name="Compare", exact=True).click()
     lab.page.get_by_text(f'kl.diff("{showcase.rich[-12:]}", "{showcase.failing[-12:]}")').wait_for()
 
 

@@ -48,6 +48,7 @@ def test_a_sweep_is_a_live_grid_that_is_stopped_and_gone_on_with(
 ) -> None:
     gate = tmp_path / "gate"
     lab = open_lab(jupyter_on_ray)
+    lab.page.allowed.append("/sweeps/")  # the view may ask before a run of it is in the log
     swept = (
         f"sweep = simmer.sweep(minutes=[1.5, 2.5], heat=['low', 'high'], gate={str(gate)!r}, max_concurrent=1)\nsweep"
     )
@@ -88,6 +89,7 @@ def test_what_failed_in_a_sweep_is_run_again_from_its_list(
 ) -> None:
     marker = tmp_path / "marker"
     lab = open_lab(jupyter_on_ray)
+    lab.page.allowed.append("/sweeps/")  # the view may ask before a run of it is in the log
     swept = f"sweep = risky.sweep(n=[1, 2, 3], marker={str(marker)!r})\nview = sweep.view()\nview"
     book = lab.open(jupyter_on_ray.notebook("list.ipynb", [FLOWS, swept, "print(view.run.wait(60).result())"]))
     book.run(0, timeout_s=120)
