@@ -1,9 +1,9 @@
 """Which process starts the runs of a sweep, and how others have it stop.
 
 It holds a lock on ``<log>/state/sweeps/<id>``, which the system takes back when the process ends,
-however it ends. Whoever wants no more runs puts ``<id>.stop`` beside it. The file itself says why
-the rest was not started, where that failed. Elsewhere than beside the log there is no such place,
-and a sweep is then stopped only by the process that starts it.
+however it ends. Whoever wants no more runs puts ``<id>.stop`` beside it. The file is taken away with
+the lock, unless the rest was not started because that failed: then it says why. Elsewhere than
+beside the log there is no such place, and a sweep is then stopped only by the process that starts it.
 """
 
 from __future__ import annotations
@@ -53,20 +53,34 @@ class Claim:
         """
         if not self._is_here:
             return
+        until = time.monotonic() + _PATIENCE_S
+        while (file := self._locked_file()) is None:
+            if time.monotonic() > until:
+                raise FlowError(
+                    f"another process starts the runs of sweep {self._id} at the moment; cancel it, or wait"
+                )
+            time.sleep(_PAUSE_S)
+        self._stop.unlink(missing_ok=True)
+        os.ftruncate(file, 0)
+        self._held = file
+
+    def _locked_file(self) -> int | None:
+        """The file, open and locked; None where somebody else has it, or has just taken it away."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise FlowError(f"no runs of sweep {self._id} are started: its lock cannot be made: {error}") from error
-        until = time.monotonic() + _PATIENCE_S
-        while not (held := _locked(file, fcntl.LOCK_EX)) and time.monotonic() < until:
-            time.sleep(_PAUSE_S)
-        if not held:
-            os.close(file)
-            raise FlowError(f"another process starts the runs of sweep {self._id} at the moment; cancel it, or wait")
-        self._stop.unlink(missing_ok=True)
-        os.ftruncate(file, 0)
-        self._held = file
+        if _locked(file, fcntl.LOCK_EX) and self._is_at_its_place(file):
+            return file
+        os.close(file)
+        return None
+
+    def _is_at_its_place(self, file: int) -> bool:
+        """Whether whoever comes next finds the same file, and so the same lock."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(file), self._path.stat())
+        return False
 
     def release(self, failure: str = "") -> None:
         """Start no more; with the reason, where that is a failure."""
@@ -75,7 +89,10 @@ class Claim:
             return
         try:
             with contextlib.suppress(OSError):  # a full disk may well be that reason
-                os.pwrite(file, failure.encode("utf-8", "replace"), 0)
+                if failure:
+                    os.pwrite(file, failure.encode("utf-8", "replace"), 0)
+                else:
+                    self._path.unlink(missing_ok=True)
                 self._stop.unlink(missing_ok=True)
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # a process that was forked meanwhile has the file open, too
@@ -122,6 +139,8 @@ class Claim:
             with contextlib.suppress(OSError):
                 self._stop.touch()
             time.sleep(_PAUSE_S)
+        with contextlib.suppress(OSError):
+            self._stop.unlink(missing_ok=True)  # it may have been asked just when it stopped of itself
 
 
 def _locked(file: int, sort: int) -> bool:

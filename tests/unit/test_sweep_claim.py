@@ -16,6 +16,7 @@ from logkit import new_run
 
 from kodosumi_lab.errors import FlowError
 from kodosumi_lab.forms import Inputs
+from kodosumi_lab.runtime import sweep_claim
 from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.sweep_claim import Claim
 from kodosumi_lab.runtime.sweep_starter import Point, Starter
@@ -55,6 +56,24 @@ def test_one_process_holds_it_until_somebody_ends_it(tmp_path: Path) -> None:
     assert (mine.is_held, mine.is_unwanted, mine.failure) == (True, False, "")  # nothing of before is left
     mine.release()
     assert not mine.is_held
+    assert [*(tmp_path / "state" / "sweeps").iterdir()] == []
+
+
+def test_a_lock_on_a_file_that_is_just_taken_away_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (Claim(tmp_path, "5e4") for _ in range(3))
+    first.take()
+    locked = sweep_claim._locked
+
+    def late(file: int, sort: int) -> bool:
+        monkeypatch.setattr(sweep_claim, "_locked", locked)
+        first.release()  # between the opening and the locking of the second
+        return locked(file, sort)
+
+    monkeypatch.setattr(sweep_claim, "_locked", late)
+    second.take()
+    with pytest.raises(FlowError, match="another process"):
+        third.take()
+    second.release()
 
 
 def test_a_killed_process_leaves_it_free(tmp_path: Path) -> None:
