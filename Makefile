@@ -33,7 +33,7 @@ down:  ## end the background Ray, and runs that `make lab` left on it
 # In three processes: one for what needs Ray, and two that share pages, JupyterLab and the rest. Each waits more than it
 # computes.
 test: env chromium  ## the whole suite
-	$(RUN)/python -m pytest -n 3
+	$(RUN)/python -m pytest -n 3 --rerun-show-tracebacks
 
 # Tests in a browser take the system's Chromium; where it cannot be installed they are skipped and say so.
 chromium:

@@ -254,14 +254,15 @@ new PerformanceObserver(list => { for (const one of list.getEntries()) if (!one.
 @pytest.mark.parametrize(
     ("name", "width"),
     [("flows", 1200), ("flows&chosen=research", 1200), ("runs", 1200), ("inbox", 1200), ("analytics", 1200),
-     ("cluster", 1200), ("control", 1200), ("flows", 400), ("analytics", 400), ("cluster", 400)],
+     ("cluster", 1200), ("control", 1200), ("run", 1200), ("flows", 400), ("analytics", 400), ("cluster", 400),
+     ("run", 400)],
 )  # fmt: skip
 def test_nothing_jumps_while_a_page_loads_and_while_things_happen(
     look: Person, served: Served, showcase: Showcase, name: str, width: int
 ) -> None:
     page = look("?page=flows", width=width)
     page.context.add_init_script(_SHIFTS)
-    page.goto(f"{served.url}?page={name}")
+    page.goto(f"{served.url}?page={name}" + (f"&run={showcase.running}" if name == "run" else ""))
     settled(page)
     expect(page).to_have_title(re.compile(r"^\(\d+\) "))
     before = int(page.title()[1:].partition(")")[0])
@@ -269,7 +270,10 @@ def test_nothing_jumps_while_a_page_loads_and_while_things_happen(
         showcase.live.say("stdout", "more")
         expect(page).to_have_title(re.compile(rf"^\({before + 1}\) "))
     expect(page).to_have_title(re.compile(rf"^\({before}\) "))
-    page.wait_for_load_state("networkidle")
+    if name == "run":  # which asks for more as long as it goes on
+        expect(page.get_by_label("Console").get_by_text("more").first).to_be_attached()
+    else:
+        page.wait_for_load_state("networkidle")
     assert page.evaluate("window.shift") < 0.1, page.evaluate("window.shifted")
 
 

@@ -36,7 +36,6 @@ export function later(english: string): string {
   return english;
 }
 
-
 /** For `Intl`. */
 export function language(): string {
   return catalogue.language;
