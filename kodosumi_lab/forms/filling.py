@@ -114,7 +114,7 @@ def _fill(element: dict[str, Any], value: Any) -> None:
         element["value"] = value is not None if element.get("optional") else element.get("value", False)
     elif kind == "file":
         element["value"] = None
-        names = [value] if isinstance(value, str) else list(value or [])
+        names = value if isinstance(value, list) else [value] if value else []
         if names:
             told = f"left empty: {', '.join(map(str, names))}, as before"
             element |= {"required": False, "help": _told(element, told)}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ import traitlets
 
 from kodosumi_lab.flow import Flow, entrypoint_of
 from kodosumi_lab.forms import SECRET, secret_fields
+from kodosumi_lab.runtime.launch import has_input
 from kodosumi_lab.widgets.base import STATIC
 
 __all__ = ["Snippets", "curl", "magic", "python", "snippets", "written"]
@@ -34,12 +37,13 @@ class Snippets(anywidget.AnyWidget):
     texts = traitlets.Dict().tag(sync=True)
 
 
-def snippets(flow: Any, inputs: dict[str, Any]) -> dict[str, str]:
-    """Code that launches with inputs, by language."""
-    return {"magic": magic(flow, inputs), "Python": python(flow, inputs), "curl": curl(flow, inputs)}
+def snippets(flow: Any, inputs: dict[str, Any], files: Sequence[str] = ()) -> dict[str, str]:
+    """Code that launches with inputs, by language; `files` are the paths of those that it needs in ``in/``."""
+    written = {"magic": magic, "Python": python, "curl": curl}
+    return {language: write(flow, inputs, files) for language, write in written.items()}
 
 
-def magic(flow: Any, inputs: dict[str, Any]) -> str:
+def magic(flow: Any, inputs: dict[str, Any], files: Sequence[str] = ()) -> str:
     """``%kodosumi launch``, which asks for nothing."""
     asked, words = [], []
     for name, value in _flat(inputs).items():
@@ -48,8 +52,9 @@ def magic(flow: Any, inputs: dict[str, Any]) -> str:
             words.append(f"{name}=${_variable(name)}")
         else:
             words.append(f"{name}={written(value)}")
+    words += [f"files={written([*files])}"] if _brings(flow, files) else []
     lines = [f'{_variable(name)} = getpass("{name}: ")' for name in asked]
-    head = ["from getpass import getpass", *lines] if lines else []
+    head = [*_told(flow, files), *(["from getpass import getpass", *lines] if lines else [])]
     untouched = [] if words else ["--defaults"]  # else it would show the form
     return "\n".join([*head, " ".join([f"%kodosumi launch {_word(_name(flow))}", *words, *untouched])])
 
@@ -91,9 +96,24 @@ def _name(flow: Any) -> str:
     return str(flow.name)
 
 
-def python(flow: Any, inputs: dict[str, Any]) -> str:
+def _brings(flow: Any, files: Sequence[str]) -> bool:
+    """Whether a launch from Python takes the files along: not where they are an input, or the flow is elsewhere."""
+    return bool(files) and isinstance(flow, Flow) and not has_input(flow, "files")
+
+
+def _told(flow: Any, files: Sequence[str]) -> list[str]:
+    """What to know of the files."""
+    if not files:
+        return []
+    if _brings(flow, files):
+        return [f"# taken along from where this runs: {', '.join(files)}"]
+    return [f"# to be uploaded before: {', '.join(Path(file).name for file in files)}"]
+
+
+def python(flow: Any, inputs: dict[str, Any], files: Sequence[str] = ()) -> str:
     """A call of ``launch``."""
-    lines = ["from getpass import getpass", ""] if secret_fields(inputs) else []
+    lines = _told(flow, files)
+    lines += ["from getpass import getpass", ""] if secret_fields(inputs) else []
     entrypoint = entrypoint_of(flow) if isinstance(flow, Flow) else None
     if entrypoint is not None:
         module, _, name = entrypoint.partition(":")
@@ -108,6 +128,7 @@ def python(flow: Any, inputs: dict[str, Any]) -> str:
     others = {name: value for name, value in inputs.items() if name not in named}
     words = [f"{name}={_literal(value, name)}" for name, value in named.items()]
     words += [f"**{_literal(others, '')}"] if others else []
+    words += [f"files={[*files]!r}"] if _brings(flow, files) else []
     call = f"run = {target}.launch({', '.join(words)})"
     if len(call) > 88:
         call = f"run = {target}.launch(\n" + "".join(f"    {word},\n" for word in words) + ")"
@@ -125,13 +146,16 @@ def _literal(value: Any, path: str) -> str:
     return repr(value)
 
 
-def curl(flow: Any, inputs: dict[str, Any]) -> str:
-    """A request to a gateway."""
-    body = json.dumps({"inputs": _hidden(inputs)}, ensure_ascii=False, indent=2)
+def curl(flow: Any, inputs: dict[str, Any], files: Sequence[str] = ()) -> str:
+    """A request to a gateway; files are uploaded before it."""
+    uploads = {"batches": ["<batch>"]} if files else {}
+    body = json.dumps({"inputs": _hidden(inputs), **uploads}, ensure_ascii=False, indent=2)
     if secret_fields(inputs):
         head = "# URL and TOKEN as `kodosumi-lab serve` tells them; put your secrets where <…> stands"
     else:
         head = "# URL and TOKEN as `kodosumi-lab serve` tells them"
+    names = ", ".join(Path(file).name for file in files)
+    head += f"; <batch> is what POST /files/init_batch told for {names}" if files else ""
     return (
         textwrap.dedent(
             f"""

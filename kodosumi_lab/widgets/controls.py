@@ -352,7 +352,7 @@ def _file(element: dict[str, Any], paths: bool, log_dir: Path | None) -> Field:
     control = FileField(element, paths=paths, log_dir=log_dir)
 
     def write(value: Any) -> None:
-        control.put(value if isinstance(value, str) else "")
+        control.put(value if isinstance(value, str | list) else "")
 
     message = widgets.HTML(layout={**_WIDE, "display": "none"})
     box = widgets.VBox([control, message], layout={"margin": "0 0 6px 0", "width": "auto", "overflow": "visible"})

@@ -119,6 +119,11 @@ class FileField(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             return []
         return [str(item["filename"]) for item in json.loads(self.upload.value)["items"].values()]
 
+    @property
+    def expected(self) -> str:
+        """What may be given from Python."""
+        return "a path on the cluster's machine" if self.path in self.children else "files of this machine"
+
     def send(self) -> None:
         """Have the front end send what is not there yet; ``upload.settled`` tells that it has, or cannot."""
         self.upload.wanted += 1
@@ -133,14 +138,16 @@ class FileField(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         if self.batch is not None:
             self.upload.used = self.upload.value
 
-    def put(self, value: str) -> None:
-        """Show a value: files as JSON text, a path, or the path of a file here where no path may be entered."""
-        takes_path, local = self.path in self.children, Path(value).expanduser()
-        is_files = value.lstrip().startswith("{")
+    def put(self, value: str | list[str]) -> None:
+        """Show a value: files as JSON text, a path, or paths of files here where no path may be entered."""
+        takes_path, text = self.path in self.children, value if isinstance(value, str) else ""
+        is_files = text.lstrip().startswith("{")
+        paths = [Path(one).expanduser() for one in ([value] if isinstance(value, str) else value) if one]
+        is_local = not is_files and not takes_path and all(path.is_file() for path in paths)
         self.upload.failed = ""
-        self.local = {local.name: local} if value and not is_files and not takes_path and local.is_file() else {}
-        self.upload.value = value if is_files else _named(self.local)
-        self.path.value = value if takes_path and not is_files else ""
+        self.local = {path.name: path for path in paths} if is_local else {}
+        self.upload.value = text if is_files else _named(self.local)
+        self.path.value = text if takes_path and not is_files else ""
         self._take()
 
 

@@ -80,8 +80,10 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._model = flow.inputs if isinstance(flow, Flow) else None
         pristine = [dict(element) for element in flow.elements]
         check_names(flow.name, pristine, initial)
-        self.elements = filled(pristine, json.loads(dumps(initial))) if initial else pristine
         self._defaults = Model.model_validate(pristine)
+        files = {name for name, one in self._defaults.fields.items() if one.type == "file"}  # chosen, not filled in
+        plain = {name: value for name, value in initial.items() if name not in files}
+        self.elements = filled(pristine, json.loads(dumps(plain))) if plain else pristine
         self._touched: set[str] = set()
         self._all_told = False
         self._busy = False
@@ -121,9 +123,16 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
                 field.write(given.get(name))
                 if field.element.get("type") == "password" and secrets:
                     field.write(secret_of(secrets, name))
-                elif field.element.get("type") == "file" and secrets and isinstance(secrets.get(name), str | Path):
-                    field.write(str(secrets[name]))
+                elif isinstance(field.control, FileField) and secrets and secrets.get(name):
+                    self._give_files(name, secrets[name])
         self._take()
+
+    def _give_files(self, name: str, given: Any) -> None:
+        control, paths = self._fields[name].control, given if isinstance(given, list | tuple) else [given]
+        if all(isinstance(path, str | Path) for path in paths):
+            control.put([str(path) for path in paths] if len(paths) > 1 else str(paths[0]))
+        if not control.value:
+            raise InputsError.of({name: [f"expected {control.expected}, not {given!r}"]}, flow=self.flow.name)
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -363,7 +372,12 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         written = {"magic": code.magic, "python": code.python, "curl": code.curl}
         if language not in written:
             raise ValueError(f"there is no code in {language!r}; there is: {', '.join(written)}")
-        return written[language](self.flow, self.inputs)
+        return written[language](self.flow, self.inputs, self._paths())
+
+    def _paths(self) -> list[str]:
+        """Paths of the files that are entered; of those that were sent only the names are known."""
+        controls = self._asked_files().values()
+        return [str(control.local.get(name, name)) for control in controls for name in control.names]
 
     def _toggle_code(self, _: Any = None) -> None:
         hidden = self._code.layout.display == "none"
@@ -373,7 +387,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _show_code(self) -> None:
         try:
-            self._code.texts = code.snippets(self.flow, self.inputs)
+            self._code.texts = code.snippets(self.flow, self.inputs, self._paths())
         except InputsError as error:
             self._all_told = True
             self.errors = dict(error.errors)

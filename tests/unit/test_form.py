@@ -6,6 +6,7 @@ import datetime
 import functools
 import json
 import re
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -493,6 +494,37 @@ def test_an_uploaded_file_is_no_path_but_a_local_one_is_taken_from_python(tmp_pa
     assert len(form.controls["document"].children) == 1
     assert form.controls["document"].local == {"d.txt": tmp_path / "d.txt"}
     assert count.inputs.from_form(form._entered()).wire == {"document": "in/d.txt"}
+
+
+def test_several_local_files_are_taken_and_anything_else_is_refused(tmp_path: Path) -> None:
+    @kl.flow
+    def count(documents: list[kl.UploadFile]) -> None: ...
+
+    paths = [tmp_path / name for name in ("a.txt", "b.txt")]
+    for path in paths:
+        path.write_text("words")
+    form = count.form(documents=paths)
+    assert form.inputs == {"documents": ["in/a.txt", "in/b.txt"]}
+    assert [*form.elements] == [*count.elements]  # nothing is said of files of before
+    for wrong in ([paths[0], tmp_path / "c.txt"], "c.txt", 3):
+        with pytest.raises(InputsError, match="documents: expected files of this machine, not "):
+            count.form(documents=wrong)
+
+
+def test_code_takes_the_files_along_that_were_entered(tmp_path: Path) -> None:
+    @kl.flow
+    def count(document: kl.UploadFile, per: str = "word") -> None: ...
+
+    (tmp_path / "d.txt").write_text("words")
+    form = count.form(document=tmp_path / "d.txt")
+    named = {"count": types.SimpleNamespace(launch=dict)}
+    exec(form.code("python"), named)
+    assert named["run"] == {"document": "in/d.txt", "files": [str(tmp_path / "d.txt")]}
+    assert form.code("magic").endswith(f'launch count document=in/d.txt files=["{tmp_path}/d.txt"]')
+    form.controls["document"].put(json.dumps({"batchId": "b", "items": {"u": {"filename": "e.txt", "totalChunks": 1}}}))
+    assert form.code("magic").endswith('launch count document=in/e.txt files=["e.txt"]')  # where it was is not known
+    body = form.code("curl").partition("<<'END'\n")[2].removesuffix("\nEND")
+    assert json.loads(body) == {"inputs": {"document": "in/e.txt"}, "batches": ["<batch>"]}
 
 
 def test_the_form_of_a_service_is_drawn_checked_and_sent_as_a_browser_would(log_dir: Path) -> None:
