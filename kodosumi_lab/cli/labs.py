@@ -15,13 +15,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from kodosumi_lab.cli.base import Exit, Json, LogDir, UsageError, command
 from kodosumi_lab.cli.output import emit, err, facts, out, say
+
+if TYPE_CHECKING:
+    from kodosumi_lab.runtime.sharing import Share
 
 __all__ = ["lab"]
 
@@ -49,7 +52,7 @@ def lab(
     JupyterLab serves this directory. The gateway and the dashboard start with the first look at them.
 
     Ray ends with it, unless it was running before, or runs are still open, or with --keep-ray:
-    `kodosumi-lab down` ends it then.
+    `kodosumi-lab down` ends it then. Where several of these commands use one Ray, it ends with the last.
 
     Example: kodosumi-lab lab examples/01_hello.ipynb
     """
@@ -78,7 +81,7 @@ def _tell(address: str, board: str, found: dict[str, Any], *, keep: bool, as_jso
     was = "" if found["started"] else " (was running already)"
     pairs = [("JupyterLab", address), ("dashboard", board), ("Ray", found["address"] + was), ("log", found["log_dir"])]
     out().print(facts([(f"  {name}", value) for name, value in pairs]), soft_wrap=True)
-    say(f"interrupt ends JupyterLab{_and_ray(started=found['started'], keep=keep)}", style="dim")
+    say(f"interrupt ends JupyterLab{_and_ray(found, keep=keep)}", style="dim")
 
 
 def _below_here(notebook: Path) -> str:
@@ -107,25 +110,32 @@ def _listen() -> None:
 
 @contextlib.contextmanager
 def _ray(log_dir: Path | None, *, keep: bool) -> Iterator[dict[str, Any]]:
-    """The background cluster; one that is started here ends at the end, if nothing needs it."""
+    """The background cluster; one that a ``lab`` started ends with the last of them, if nothing needs it."""
     from kodosumi_lab import settings
     from kodosumi_lab.runtime import background
+    from kodosumi_lab.runtime.sharing import share
 
-    with err().status("starting Ray …"):
-        found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
-    try:
-        yield found
-    finally:
-        if found["started"] and not keep:
-            _leave(found)
+    with share() as part:
+        with err().status("starting Ray …"):
+            found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
+            part.join(found, keep=keep)
+        try:
+            yield {**found, "ends": part.ends}
+        finally:
+            if part.ends:
+                _leave(found, part)
 
 
-def _leave(found: dict[str, Any]) -> None:
+def _leave(found: dict[str, Any], part: Share) -> None:
     """End Ray, or say why not."""
     from kodosumi_lab.runtime import background
 
+    if not part.is_last():
+        say("Ray stays, since another `kodosumi-lab lab` uses it; it ends with the last of them")
+        return
     runs = background.open_runs(found)
     if runs:
+        part.leave_to_a_person()
         what = "run is" if runs == 1 else "runs are"
         say(
             f"Ray stays, since {runs} {what} not over; `kodosumi-lab down` ends {'it' if runs == 1 else 'them'} and Ray"
@@ -148,12 +158,13 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _and_ray(*, started: bool, keep: bool) -> str:
-    if not started:
-        return "; Ray was there before and stays, `kodosumi-lab down` ends it"
+def _and_ray(found: dict[str, Any], *, keep: bool) -> str:
     if keep:
         return "; Ray and its runs go on, `kodosumi-lab down` ends them"
-    return " and Ray; while runs are not over, Ray stays"
+    if not found["ends"]:
+        return "; Ray was there before and stays, `kodosumi-lab down` ends it"
+    others = "" if found["started"] else ", unless another `kodosumi-lab lab` uses it"
+    return f" and Ray{others}; while runs are not over, Ray stays"
 
 
 @contextlib.contextmanager

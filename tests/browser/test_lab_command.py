@@ -153,6 +153,26 @@ def test_ray_stays_while_a_run_waits_and_where_it_was_there_before(
     assert cluster(tmp_path) is None
 
 
+def test_ray_ends_with_the_last_of_those_who_use_it(person: dict[str, str], checkout: Path, tmp_path: Path) -> None:
+    command = [CLI, "lab", "--port", "0"]
+    with started(command, checkout, person) as first:
+        heard(first, "interrupt ends")
+        with started(command, checkout, person) as second:
+            assert "ends JupyterLab and Ray, unless another `kodosumi-lab lab` uses it" in heard(
+                second, "interrupt ends"
+            )
+            first.send_signal(signal.SIGINT)
+            assert "Ray stays, since another `kodosumi-lab lab` uses it; it ends with the last" in heard(first)
+            assert first.wait(60) == 0
+            background = cluster(tmp_path)
+            assert background is not None
+            assert background.is_running()
+            second.send_signal(signal.SIGINT)
+            assert "JupyterLab and Ray have ended" in heard(second)
+            assert second.wait(60) == 0
+    assert cluster(tmp_path) is None
+
+
 def test_ray_can_be_kept(person: dict[str, str], checkout: Path, tmp_path: Path) -> None:
     with started([CLI, "lab", "--port", "0", "--keep-ray"], checkout, person) as lab:
         assert "Ray and its runs go on, `kodosumi-lab down` ends them" in heard(lab, "interrupt ends")

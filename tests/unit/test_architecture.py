@@ -74,6 +74,7 @@ ROWS = [
         "runtime.dispatcher",
         "runtime.cluster",
         "runtime.background",
+        "runtime.sharing",
     ],
     [
         "runtime.cell",
