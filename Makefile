@@ -30,8 +30,7 @@ lab: env  ## background Ray, and JupyterLab on the first example; prints the URL
 down:  ## end the background Ray, and runs that `make lab` left on it
 	@$(RUN)/kodosumi-lab down
 
-# In three processes: one for what needs Ray, and two that share pages, JupyterLab and the rest. Each waits more than it
-# computes.
+# In three processes, since it waits more than it computes; which takes what, tests/conftest.py says.
 test: env chromium  ## the whole suite
 	$(RUN)/python -m pytest -n 3 --rerun-show-tracebacks
 

@@ -37,25 +37,44 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
 def _uses_ray(path: Path) -> bool:
+    """Whether a file has tests on Ray, the session's or Ray that they start."""
+    return "mark.ray" in path.read_text() or _takes_ray(path)
+
+
+def _takes_ray(path: Path) -> bool:
     """Whether tests of a file take the session's Ray; a parameter `lab: Lab` is JupyterLab in a page."""
-    return re.search(r"mark\.ray\b|\b(fresh_)?lab: (?!Lab\b)", path.read_text()) is not None
+    return re.search(r"\b(fresh_)?lab: (?!Lab\b)", path.read_text()) is not None
+
+
+def _part(path: Path) -> str:
+    """With which other files one process takes a file."""
+    if _takes_ray(path):
+        return "ray"
+    if _uses_ray(path):
+        return path.name
+    if "browser" not in path.parts:
+        return f"plain, {path.parent.name}"
+    return "jupyterlab" if path.name.startswith("test_lab_") else "pages"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of the processes of ``make test`` one takes all files with tests on Ray, so that there is one Ray."""
+    """Of the processes of ``make test`` one takes all files with tests on the session's Ray, so that there is one.
+
+    The longest parts go first, and what starts Ray itself last, after what is about there being no cluster.
+    """
     if config.getvalue("dist") != "load":  # asked for otherwise, as `make quick` does
         return None
     from xdist.scheduler import LoadScopeScheduling
 
     class Parts(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            path = ROOT / nodeid.partition("::")[0]
-            if _uses_ray(path):
-                return "ray"
-            if "browser" not in path.parts:
-                return "plain"
-            return "jupyterlab" if path.name.startswith("test_lab_") else "pages"
+            return _part(ROOT / nodeid.partition("::")[0])
+
+        def _assign_work_unit(self, node: Any) -> None:
+            first = min(self.workqueue, key=lambda part: (part != "ray", part != "pages", not part.startswith("plain")))
+            self.workqueue.move_to_end(first, last=False)
+            super()._assign_work_unit(node)
 
     return Parts(config, log)
 
@@ -63,15 +82,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs no Ray runs first: it is quick, and some of it is about there being no cluster."""
 
-    def on_ray(item: pytest.Item) -> bool:
+    def takes_ray(item: pytest.Item) -> bool:
         held = item._fixtureinfo.name2fixturedefs.get("lab") if hasattr(item, "_fixtureinfo") else None
-        # other modules' own `lab` is JupyterLab in a page
-        return item.get_closest_marker("ray") is not None or bool(held and held[-1].scope == "session")
+        return bool(held and held[-1].scope == "session")  # other modules' own `lab` is JupyterLab in a page
 
-    items.sort(key=on_ray)
+    items.sort(key=lambda item: item.get_closest_marker("ray") is not None or takes_ray(item))
     assert len({item.nodeid for item in items}) == len(items), "tests of one id would be one test in two processes"
-    for path in {item.path for item in items if on_ray(item)}:
-        assert _uses_ray(path), f"{path} does not show that it needs Ray: mark its tests with `pytest.mark.ray`"
+    for path in {item.path for item in items if takes_ray(item)}:
+        assert _takes_ray(path), f"{path} does not show that it takes the session's Ray: say `lab: Any` in its tests"
 
 
 @pytest.fixture(autouse=True, scope="session")
