@@ -6,7 +6,10 @@ import type { Comparison, Line } from '../wire.ts';
 import { fill, h } from './dom.ts';
 import type { Host } from './host.ts';
 import { shortId } from './runs/row.ts';
-import { t } from './words.ts';
+import { later, t } from './words.ts';
+
+/** As the server names them; others are shown as they come. */
+export const SECTIONS = ['status', 'inputs', 'options', 'durations', 'steps', 'metrics', 'locks', 'results', 'errors'].map(later);
 
 export const COMPARE_CSS = `
 .kl .kl-compare { display: flex; flex-direction: column; gap: 6px; min-width: 0; }
@@ -47,7 +50,7 @@ function draw(element: HTMLElement, found: Comparison, host: Host): void {
     const told = differ.length > 0 ? t('%1 of %2 differ', differ.length, lines.length) : t('%1 the same', lines.length);
     const shown = [...differ, ...lines.filter((line) => line.same)];
     element.append(
-      h('details', { open: differ.length > 0 }, h('summary', {}, h('b', { text: section }), `: ${told}`), h('div', { class: 'kl-compare-scroll' }, table(section, shown, found.runs, host))),
+      h('details', { open: differ.length > 0 }, h('summary', {}, h('b', { text: t(section) }), `: ${told}`), h('div', { class: 'kl-compare-scroll' }, table(section, shown, found.runs, host))),
     );
   }
 }
@@ -59,7 +62,7 @@ function table(section: string, lines: readonly Line[], runs: readonly string[],
     body.append(h('tr', { 'data-same': String(same) }, h('th', { scope: 'row', text: name }), sign, ...values.map((value) => h('td', { text: value ?? '—' }))));
   }
   const heads = runs.map((id) => h('th', { scope: 'col' }, opener(id, host)));
-  return h('table', { 'aria-label': t('%1 compared', section) }, h('thead', {}, h('tr', {}, h('th', { scope: 'col', text: section }), h('th', { 'aria-label': t('differs') }), ...heads)), body);
+  return h('table', { 'aria-label': t('%1 compared', t(section)) }, h('thead', {}, h('tr', {}, h('th', { scope: 'col', text: t(section) }), h('th', { 'aria-label': t('differs') }), ...heads)), body);
 }
 
 function opener(id: string, host: Host): HTMLElement {
