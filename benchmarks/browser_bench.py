@@ -87,10 +87,10 @@ def run(*, quick: bool = False) -> list[Row]:
             page = browser.new_page(viewport={"width": 1000, "height": 800})
             rows = [
                 *_latency(show, page, address),
+                *_twenty(show, page, address),  # before the large runs, which are sealed for some time
                 *_rates(show, page, address, quick),
                 *_scrolling(show, page, address),
                 *_opening(show, page, address, 200_000 if quick else 1_000_000),
-                *_twenty(show, page, address),
                 *_sizes(),
             ]
         browser.close()
@@ -220,11 +220,13 @@ def _opening(show: Any, page: Any, address: Any, events: int) -> list[Row]:
 
 
 def _twenty(show: Any, page: Any, address: Any) -> list[Row]:
-    page.goto(address.of("run", run_id=show.rich))
-    page.locator(".kl-status[data-status=finished]").wait_for(timeout=30_000)
     finished = [run_id for i, run_id in enumerate(show.listed) if i % 7 < 3][:20]
-    took = page.evaluate(_TWENTY, finished)
-    return [Row("a page with 20 views of runs, to the last status", took, "ms")]
+    times = []
+    for _ in range(3):
+        page.goto(address.of("run", run_id=show.rich))
+        page.locator(".kl-status[data-status=finished]").wait_for(timeout=30_000)
+        times.append(page.evaluate(_TWENTY, finished))
+    return [Row("a page with 20 views of runs, to the last status", median(times), "ms", note="of 3")]
 
 
 def _sizes() -> list[Row]:

@@ -23,6 +23,9 @@ __all__ = ["run"]
 _COMM_ONLY = "from kodosumi_lab.widgets.base import LabWidget; LabWidget._http.default_value = False\n"
 _LAST = "() => document.querySelectorAll('.jp-Notebook .kl-status[data-status=finished]').length >= 20"
 
+# A hiccup of the machine delays all events of a burst.
+_BURSTS = 5
+
 
 def run(*, quick: bool = False) -> list[Row]:
     """All rows about notebooks."""
@@ -86,18 +89,22 @@ def _latency(show: Any, browser: Any, jupyter: Any, way: str, before: str, singl
         written.append((i + 2, _write(one, [f"single {i}"])))
         time.sleep(0.06)
     single = _waits(_drawn(page, singles + 1), written)
-    at = []
-    for start in range(0, 5_000, 500):
-        when = _write(one, [f"burst {i} {'.' * 180}" for i in range(start, start + 500)])
-        at += [(singles + 2 + i, when) for i in range(start, start + 500)]
-    burst = _waits(_drawn(page, singles + 5_001), at)
+    bursts = []
+    for before in (singles + 2 + 5_000 * n for n in range(_BURSTS)):
+        at = []
+        for start in range(0, 5_000, 500):
+            when = _write(one, [f"burst {i} {'.' * 180}" for i in range(start, start + 500)])
+            at += [(before + i, when) for i in range(start, start + 500)]
+        bursts.append(_waits(_drawn(page, before + 4_999), at))
+        page.wait_for_timeout(500)
+    burst = sorted(bursts, key=median)[_BURSTS // 2]
     one.end()
     page.get_by_text("finished", exact=True).first.wait_for(timeout=30_000)
     page.context.close()
     return [
         Row(f"notebook, {way}: emit → drawn, single events, median", median(single), "ms", note=f"p99 {p99(single):.0f} ms"),
         Row(f"notebook, {way}: emit → drawn, 5,000 events at once, median", median(burst), "ms", must="≤ 100 ms", reached=median(burst) <= 100,
-            note=f"p99 {p99(burst):.0f} ms"),
+            note=f"p99 {p99(burst):.0f} ms; the middle one of {_BURSTS}: {', '.join(f'{median(one):.0f}' for one in bursts)}"),
     ]  # fmt: skip
 
 

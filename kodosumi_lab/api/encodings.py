@@ -31,8 +31,8 @@ HEARTBEAT = bytes(4)
 _SEND_BYTES = 64 * 2**10
 # A frame: large enough that a burst is few of them, small enough that a browser decodes one within a few milliseconds.
 _FRAME_BYTES = 2**20
-# 20 frames a second and run are all that a view can draw.
-_PACE_S = 0.05
+# 30 frames a second and run are as many as a view has to draw.
+_PACE_S = 1 / 30
 
 _EVENTS = arrow_schema()
 # An Arrow stream is its schema, any number of batches, and its end.

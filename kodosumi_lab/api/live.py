@@ -31,6 +31,8 @@ _PAGE = 1000
 # A run's ring, and all runs' history that is kept for the next who asks.
 _RING_BYTES = 4 * 2**20
 _HISTORY_BYTES = 32 * 2**20
+# Of more than that at once, subscribers are told while the rest is made ready.
+_TOLD_BYTES = 2**20
 
 
 class Feed:
@@ -81,6 +83,8 @@ class Feed:
             self._changed.set()
 
     async def _append(self, frame: pl.DataFrame, last: int) -> int:
+        """Hand on what was read, as much at once as is sent at once."""
+        untold = 0
         for part in _parts(frame):
             chunk = Chunk(last + 1, part["seq"][-1], part)
             last = chunk.last
@@ -92,9 +96,16 @@ class Feed:
                 gone = self._chunks.pop(0)
                 self._nbytes -= gone.nbytes
                 self.first = gone.last + 1
-            self._changed.set()
-            self._changed = asyncio.Event()
+            untold += chunk.nbytes
+            if untold >= _TOLD_BYTES:
+                self._tell()
+                untold = 0
+        self._tell()
         return last
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def after(self, after: int, nbytes: int) -> list[Chunk]:
         """Chunks with what comes after `after`, not before :attr:`first`; about `nbytes` of them."""
@@ -191,12 +202,15 @@ class Live:
                 chunks = [await self._page(run_id, *span)]
             else:
                 chunks = feed.after(after, encoding.nbytes)
+                is_full = sum(chunk.nbytes for chunk in chunks) >= encoding.nbytes
                 rest = sent_at + encoding.pace_s - clock()
-                if chunks and rest > 0 and sum(chunk.nbytes for chunk in chunks) < encoding.nbytes and not feed.done:
+                if chunks and rest > 0 and not is_full and not feed.done:
                     await asyncio.sleep(rest)  # more may come, and goes along
                     continue
+                if chunks and not is_full:
+                    sent_at = clock()
             if chunks:
-                after, sent_at = chunks[-1].last, clock()
+                after = chunks[-1].last
                 yield chunks
             elif feed.done:
                 return

@@ -19,7 +19,14 @@ from browser.board import Person, Served, free_port, panel_serve, serve
 expect.set_options(timeout=60_000)
 
 #: What a browser says of a server that is not there.
-GONE = ["ERR_", "Could not open websocket", "Failed to load resource", "WebSocket connection", "Failed to fetch", "cannot send"]
+GONE = [
+    "ERR_",
+    "Could not open websocket",
+    "Failed to load resource",
+    "WebSocket connection",
+    "Failed to fetch",
+    "cannot send",
+]
 
 
 @pytest.fixture
