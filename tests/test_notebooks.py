@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +92,12 @@ def test_a_notebook_is_stored_without_outputs_and_valid(path: Path) -> None:
 @pytest.mark.usefixtures("kernel_env")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_beside_its_file(path: Path) -> None:
-    text = shown(executed(path, path.parent))
+    notebook = executed(path, path.parent)
+    text = shown(notebook)
     assert [words for words in SHOWN.get(path.stem, []) if words not in text] == []
+    assert re.findall(r"js_urls = \[[^\]]*https?:[^\]]*\]", json.dumps(notebook)) == [], (
+        "a plot's library from elsewhere"
+    )
 
 
 @pytest.mark.usefixtures("kernel_env")

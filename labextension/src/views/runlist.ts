@@ -4,11 +4,11 @@
 import type { Source } from '../sources/source.ts';
 import { type RunPage, type RunRow, type Status, TERMINAL } from '../wire.ts';
 import { h, setText } from './dom.ts';
-import { count, duration, relative } from './format.ts';
+import { duration, relative } from './format.ts';
 import type { Host } from './host.ts';
 import { poll } from './poll.ts';
 import { LIST_CSS, VirtualList } from './list/virtual.ts';
-import { later, t } from './words.ts';
+import { later, t, tn } from './words.ts';
 
 const ROW_PX = 46;
 const STEP = 100;
@@ -123,8 +123,7 @@ class RunList {
   private tell(): void {
     const lost = this.source.connection.get() === 'lost';
     const filtered = this.words.value.trim() !== '' || this.choice.value !== '0';
-    setText(this.told, !this.loaded ? t('Loading…') : lost ? t('Reconnecting…') : count(this.total));
-    this.told.title = this.loaded && !lost ? t('Runs that fit') : '';
+    setText(this.told, !this.loaded ? t('Loading…') : lost ? t('Reconnecting…') : tn('%1 run', '%1 runs', this.total));
     this.empty.hidden = !this.loaded || this.rows.length > 0;
     this.list.element.hidden = this.loaded && this.rows.length === 0;
     setText(this.empty, filtered ? t('No run fits.') : t('No runs yet. Launch a flow above, or in a notebook.'));
