@@ -96,7 +96,7 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._pressed_action: dict[str, Any] = {}
         self._head = widgets.HTML(layout=_WIDE)
         self._global = widgets.HTML(layout={**_WIDE, "display": "none"})
-        self._below = widgets.VBox(layout=_WIDE)
+        self._below = widgets.VBox(layout={**_WIDE, "margin": "8px 0 0 0"})
         self._code = code.Snippets(layout={**_WIDE, "display": "none"})
         shown = [part.box if isinstance(part, Field) else part for part in parts]
         self._head.value = STYLE + _title(flow)

@@ -48,7 +48,7 @@ class Memory(widgets.HBox):  # type: ignore[misc] # ipywidgets has no types
     def __init__(self, form: FlowForm) -> None:
         self._form = form
         self._source = widgets.Dropdown(description="Fill with", options=[("", None)])
-        self._name = widgets.Text(placeholder="name of a preset", tooltip="name of a preset")
+        self._name = widgets.Text(placeholder="name of a preset", tooltip="name of a preset", layout={"width": "190px"})
         save, remove = widgets.Button(description="Save preset"), widgets.Button(description="Remove preset")
         self._source.observe(self._chosen, "value")
         save.on_click(lambda _: self._told(form.save_preset))
