@@ -49,7 +49,7 @@ th, td { padding: 7px 12px; vertical-align: top; }
 td { border-bottom: 1px solid color-mix(in srgb, var(--line) 60%, var(--bg)); max-width: 46ch;
   overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; } tbody tr:hover td { background: var(--tint); }
-.number { text-align: end; white-space: nowrap; } time { white-space: nowrap; }
+.number { text-align: end; white-space: nowrap; } time, .mono > a { white-space: nowrap; }
 .empty { text-align: center; padding: 40px 20px; border: 1px dashed var(--line); border-radius: 10px;
   color: var(--soft); }
 .empty h3 { color: var(--fg); } .empty pre { display: inline-block; max-width: 100%; }
