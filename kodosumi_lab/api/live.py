@@ -84,26 +84,26 @@ class Feed:
 
     async def _append(self, frame: pl.DataFrame, last: int) -> int:
         """Hand on what was read, as much at once as is sent at once."""
-        untold = 0
+        ready: list[Chunk] = []
         for part in _parts(frame):
             chunk = Chunk(last + 1, part["seq"][-1], part)
             last = chunk.last
             for encoding in {*self.subscribers}:  # once, before everybody asks for it at the same time
                 await asyncio.to_thread(chunk.encoded, encoding)
-            self._chunks.append(chunk)
-            self._nbytes += chunk.nbytes
-            while self._nbytes > _RING_BYTES and len(self._chunks) > 1:
-                gone = self._chunks.pop(0)
-                self._nbytes -= gone.nbytes
-                self.first = gone.last + 1
-            untold += chunk.nbytes
-            if untold >= _TOLD_BYTES:
-                self._tell()
-                untold = 0
-        self._tell()
+            ready.append(chunk)
+            if sum(one.nbytes for one in ready) >= _TOLD_BYTES:
+                self._add(ready)
+                ready = []
+        self._add(ready)
         return last
 
-    def _tell(self) -> None:
+    def _add(self, chunks: list[Chunk]) -> None:
+        self._chunks += chunks
+        self._nbytes += sum(chunk.nbytes for chunk in chunks)
+        while self._nbytes > _RING_BYTES and len(self._chunks) > 1:
+            gone = self._chunks.pop(0)
+            self._nbytes -= gone.nbytes
+            self.first = gone.last + 1
         self._changed.set()
         self._changed = asyncio.Event()
 

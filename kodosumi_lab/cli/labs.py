@@ -115,8 +115,9 @@ def _ray(log_dir: Path | None, *, keep: bool) -> Iterator[dict[str, Any]]:
     from kodosumi_lab.runtime import background
     from kodosumi_lab.runtime.sharing import share
 
-    with share() as part:
+    with contextlib.ExitStack() as until_the_end:
         with err().status("starting Ray …"):
+            part = until_the_end.enter_context(share())
             found = background.up(log_dir=settings.load(log_dir=log_dir).log_dir)
             part.join(found, keep=keep)
         try:

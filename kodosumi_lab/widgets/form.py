@@ -133,6 +133,8 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             control.put([str(path) for path in paths] if len(paths) > 1 else str(paths[0]))
         if not control.value:
             raise InputsError.of({name: [f"expected {control.expected}, not {given!r}"]}, flow=self.flow.name)
+        if control.local and len(control.local) < len(paths):
+            raise InputsError.of({name: [f"two of {given!r} have one name; rename one"]}, flow=self.flow.name)
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:

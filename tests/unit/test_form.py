@@ -509,6 +509,10 @@ def test_several_local_files_are_taken_and_anything_else_is_refused(tmp_path: Pa
     for wrong in ([paths[0], tmp_path / "c.txt"], "c.txt", 3):
         with pytest.raises(InputsError, match="documents: expected files of this machine, not "):
             count.form(documents=wrong)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.txt").write_text("others")
+    with pytest.raises(InputsError, match="have one name; rename one"):
+        count.form(documents=[paths[0], tmp_path / "other" / "a.txt"])
 
 
 def test_code_takes_the_files_along_that_were_entered(tmp_path: Path) -> None:
