@@ -307,7 +307,7 @@ def test_a_thousand_live_runs_are_listed_without_lag(
         with serve_jupyter(tmp_path_factory.mktemp("jupyter"), gateway_port=gateway.port) as jupyter:
             lab = open_lab(jupyter)
             bar = sidebar(lab)
-            bar.get_by_text("1,000", exact=True).wait_for()
+            bar.get_by_text("1,000 runs", exact=True).wait_for()
             grid = bar.get_by_role("grid", name="Runs")
             lab.page.evaluate(
                 """() => { globalThis.tasks = [];
