@@ -79,14 +79,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Parts(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs no Ray runs first: it is quick, and some of it is about there being no cluster."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs no Ray runs first: it is quick, and some of it is about there being no cluster.
+
+    What needs Ray is tried once more where it fails, as what needs a browser is; the summary counts that.
+    """
 
     def takes_ray(item: pytest.Item) -> bool:
         held = item._fixtureinfo.name2fixturedefs.get("lab") if hasattr(item, "_fixtureinfo") else None
         return bool(held and held[-1].scope == "session")  # other modules' own `lab` is JupyterLab in a page
 
-    items.sort(key=lambda item: item.get_closest_marker("ray") is not None or takes_ray(item))
+    def on_ray(item: pytest.Item) -> bool:
+        return item.get_closest_marker("ray") is not None or takes_ray(item)
+
+    items.sort(key=on_ray)
+    if config.pluginmanager.hasplugin("rerunfailures"):  # the environment of `make test-integrations` has none
+        for item in filter(on_ray, items):
+            item.add_marker(pytest.mark.flaky(reruns=1))
     assert len({item.nodeid for item in items}) == len(items), "tests of one id would be one test in two processes"
     for path in {item.path for item in items if takes_ray(item)}:
         assert _takes_ray(path), f"{path} does not show that it takes the session's Ray: say `lab: Any` in its tests"

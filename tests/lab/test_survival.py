@@ -252,9 +252,9 @@ def test_a_flow_that_never_returns_times_out(lab: Any) -> None:
 
 
 def test_the_time_awaiting_a_person_does_not_count(lab: Any) -> None:
-    run = kitchen.ask.with_options(timeout_s=1.0).launch()
+    run = kitchen.ask.with_options(timeout_s=4.0).launch()
     eventually(lambda: run.locks)
-    time.sleep(2.0)
+    time.sleep(5.0)
     run.answer("yes")
     assert run.result(30) == "yes"
 
