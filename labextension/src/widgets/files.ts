@@ -52,6 +52,10 @@ export default widget((model: Model, el, source, signal) => {
 
   /** Have the files sent; whoever has them answers. */
   async function send(asked: number): Promise<void> {
+    if (value() !== text('used') && isSent(value())) {
+      tell({ heard: asked, settled: asked }); // the last one arrived while whoever asks did not know it yet
+      return;
+    }
     if ((field.pending?.() ?? 0) === 0) {
       await new Promise((resolve) => setTimeout(resolve, OTHERS_MS));
       if (signal.aborted || number('wanted') !== asked || number('heard') >= asked) return;
@@ -85,3 +89,10 @@ export default widget((model: Model, el, source, signal) => {
     signal.addEventListener('abort', () => model.off(name, act), { once: true });
   }
 });
+
+/** Whether a value names files that are all in their batch. */
+function isSent(value: string): boolean {
+  if (value === '') return false;
+  const { batchId, items } = JSON.parse(value) as { batchId: string; items: Record<string, unknown> };
+  return batchId !== '' && !Object.keys(items).some((id) => id.startsWith('waiting-'));
+}
