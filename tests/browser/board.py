@@ -131,7 +131,6 @@ class Person:
     def __call__(self, query: str = "", *, who: str = "root", **options: Any) -> Any:
         """A page of the dashboard in a browser of its own, signed in."""
         page = self._open(self._served.url + query, **options)
-        page.set_default_timeout(30_000)
         page.foreign = []
         page.on("request", lambda asked: page.foreign.append(asked.url) if _foreign(asked.url) else None)
         page.get_by_label("Token").fill(self._served.tokens[who])

@@ -19,6 +19,7 @@ CHROMIUM = os.environ.get("KODOSUMI_TEST_CHROMIUM") or next(
 )
 ARGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
         "--disable-component-update", "--disable-sync", "--no-first-run", "--force-color-profile=srgb"]  # fmt: skip
+PATIENCE_MS = 60_000  # for whatever a page is to show: Ray's workers and JupyterLab start meanwhile, on two cores
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,8 +38,9 @@ def chromium() -> Iterator[Any]:
     """The browser. One a module: its event loop would be in the way of other tests' own."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine; install Debian's `chromium`, or set KODOSUMI_TEST_CHROMIUM")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         held = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield held
@@ -60,7 +62,7 @@ def open_page(chromium: Any, request: pytest.FixtureRequest, tmp_path: Path) -> 
     def opened(url: str, *, width: int = 1000, height: int = 800, **options: Any) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.wrong, page.allowed = [], []
         page.on("console", lambda said: page.wrong.append(_told(said)) if said.type == "error" else None)
         page.on("pageerror", lambda error: page.wrong.append(str(error)))

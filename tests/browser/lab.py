@@ -344,7 +344,7 @@ class Lab:
 
     def ready(self) -> None:
         """Wait until JupyterLab has started and restored its layout."""
-        self.page.wait_for_function("() => !!globalThis.jupyterapp", timeout=60_000)
+        self.page.wait_for_function("() => !!globalThis.jupyterapp")
         self.page.evaluate("async () => { await globalThis.jupyterapp.restored; }")
 
     def open(self, path: str, *, kernel: bool = True) -> Notebook:

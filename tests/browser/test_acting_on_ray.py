@@ -54,16 +54,16 @@ def test_an_inbox_answers_a_flow_with_a_secret_a_file_and_a_word(open_page: Call
     run = launched(page)
 
     page = open_page(pages.of("inbox"))
-    page.get_by_role("button", name="approval").click(timeout=60_000)
+    page.get_by_role("button", name="approval").click()
     mine = page.get_by_role("listitem").filter(has=page.get_by_role("button", name="approval"))
     mine.get_by_role("definition").get_by_text("Bees").wait_for()
     mine.get_by_label("Verdict").select_option("accept")
     mine.get_by_label("PIN", exact=True).fill("1234")
     mine.get_by_label("Proof").set_input_files([{"name": "p.pdf", "mimeType": "application/pdf", "buffer": b"proof"}])
     mine.get_by_role("button", name="Decide").click()
-    mine.get_by_role("status").get_by_text("Answered").wait_for(timeout=60_000)
+    mine.get_by_role("status").get_by_text("Answered").wait_for()
 
-    page.get_by_role("button", name="sure?").click(timeout=60_000)
+    page.get_by_role("button", name="sure?").click()
     page.get_by_role("button", name="Yes", exact=True).click()
     assert run.result(60) == {"verdict": "accept", "pin": 4, "proof": ["p.pdf"], "sure": True, "files": ["in/p.pdf"]}
     page.get_by_role("button", name="Clear answered").click()
@@ -83,6 +83,6 @@ def test_runs_are_cancelled_from_the_list(open_page: Callable[..., Any], pages: 
         lines.nth(at).get_by_role("checkbox").check()
     page.get_by_role("button", name="Cancel runs").click()
     page.get_by_role("button", name="Yes, cancel").click()
-    page.get_by_text("2 cancelled").wait_for(timeout=60_000)
+    page.get_by_text("2 cancelled").wait_for()
     eventually(lambda: lines.filter(has_text="cancelled").count() == 2)
     assert [run.status for run in made] == ["cancelled", "cancelled"]

@@ -24,7 +24,6 @@ from browser.showcase import Scene, Showcase
 from kodosumi_lab.api.app import create_app
 from kodosumi_lab.settings import load
 
-expect.set_options(timeout=30_000)
 FLOWS = ("--flows", "examples.flows.primes", "--flows", "examples.flows.research")
 
 
@@ -609,7 +608,6 @@ def test_served_alone_it_asks_for_a_token_and_views_ask_over_its_own_socket(
 ) -> None:
     with panel_serve(showcase.root) as held:
         page = open_page(f"{held.url}?page=run&run={showcase.rich}")
-        page.set_default_timeout(30_000)
         asked: list[str] = []
         page.on("request", lambda one: asked.append(urlsplit(one.url).path))
         page.get_by_label("Token").first.fill("kl_wrong")

@@ -23,7 +23,6 @@ from kodosumi_lab.runtime import background
 from kodosumi_lab.runtime.query import EventLog
 
 pytestmark = pytest.mark.ray
-expect.set_options(timeout=90_000)
 
 FLOWS = ("--flows", "browser.errands")
 
@@ -74,10 +73,10 @@ def other_ray() -> Iterator[tuple[str, str]]:
             eventually(lambda: answers(url), timeout_s=90)
             yield f"127.0.0.1:{ports[0]}", url
         finally:
-            tree = psutil.Process(process.pid).children(recursive=True)
+            head = psutil.Process(process.pid)
+            tree = [head, *head.children(recursive=True)]
             process.terminate()
-            process.wait(60)
-            for one in psutil.wait_procs(tree, timeout=30)[1]:
+            for one in psutil.wait_procs(tree, timeout=60)[1]:
                 one.kill()
 
 
@@ -139,11 +138,12 @@ def test_a_run_is_cancelled_and_run_again_from_its_page(look: Person, served: Se
     page.wait_for_function("first => new URLSearchParams(location.search).get('run') !== first", arg=first)
     expect(page.get_by_text("rested").first).to_be_visible()
     again = page.evaluate("new URLSearchParams(location.search).get('run')")
-    assert runs(served, flow="errand_nap", user="ada") == [first, again]
+    assert runs(served, flow="errand_nap", user="ada")[-2:] == [first, again]
 
 
 def test_several_runs_are_cancelled_and_run_again_from_the_list(look: Person, served: Served) -> None:
     page = look("?page=flows", who="olga")
+    before = runs(served, flow="errand_nap", user="olga")
     made = [launch(page, "errand_nap", Seconds="300") for _ in range(2)]
     page.goto(served.url + "?page=runs&flow=errand_nap&user=olga")
     lines = page.locator(", ".join(f'tr[data-id="{run_id}"]' for run_id in made))
@@ -157,8 +157,8 @@ def test_several_runs_are_cancelled_and_run_again_from_the_list(look: Person, se
     page.get_by_role("button", name="Rerun 2").click()
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
     expect(page.get_by_text("2 runs started")).to_be_visible()
-    expect(page.locator("tr[data-id]")).to_have_count(4)
-    again = runs(served, flow="errand_nap", user="olga")[2:]
+    expect(page.locator("tr[data-id]")).to_have_count(len(before) + 4)
+    again = runs(served, flow="errand_nap", user="olga")[len(before) + 2 :]
     assert len(again) == 2
     for run_id in again:  # with the same inputs
         assert kl.run(run_id, log_dir=served.root).inputs == {"seconds": 300.0}
@@ -203,7 +203,6 @@ def test_under_panel_serve_a_flow_is_launched_answered_and_cancelled(
     Register(served.root).add("browser.errands")
     with panel_serve(served.root) as held:
         page = open_page(f"{held.url}?page=flows")
-        page.set_default_timeout(90_000)
         page.get_by_label("Token").first.fill(held.tokens["ada"])
         page.get_by_role("button", name="Sign in").click()
         waiting = launch(page, "errand_ask", Topic="wasps")
@@ -222,8 +221,10 @@ def test_under_panel_serve_a_flow_is_launched_answered_and_cancelled(
         assert EventLog(served.root).run(waiting)["user"] == "ada"
 
 
-def test_ray_goes_away_and_another_one_is_connected_to(look: Person) -> None:
+def test_ray_goes_away_and_another_one_is_connected_to(look: Person, served: Served) -> None:
+    background.up(log_dir=served.root)  # where it is up, that one
     page = look("?page=cluster")
+    page.get_by_role("button", name="Connect").click()
     expect(page.get_by_role("region", name="Nodes")).to_contain_text("alive")
     subprocess.run([*SCRIPT, "down"], check=True, capture_output=True, timeout=120)
     expect(page.get_by_text("History only").first).to_be_visible()

@@ -18,8 +18,6 @@ from playwright.sync_api import expect
 
 from browser.board import Served, free_port, panel_serve
 
-expect.set_options(timeout=60_000)
-
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Iterator[Recorded]:

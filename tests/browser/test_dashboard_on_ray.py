@@ -18,7 +18,6 @@ from kodosumi_lab.dashboard.facts import cluster_facts
 from kodosumi_lab.settings import load
 
 pytestmark = pytest.mark.ray
-expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")

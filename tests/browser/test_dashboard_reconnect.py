@@ -16,8 +16,6 @@ from playwright.sync_api import expect
 
 from browser.board import Person, Served, free_port, panel_serve, serve
 
-expect.set_options(timeout=60_000)
-
 #: What a browser says of a server that is not there.
 GONE = [
     "ERR_",
@@ -162,7 +160,7 @@ def test_and_so_is_a_panel_serve_that_is_restarted(open_page: Callable[..., Any]
     expect(gone).to_be_visible()
     page.evaluate("window.loadedOnce = true")
     with panel_serve(root, port=port):
-        page.wait_for_function("() => !window.loadedOnce", timeout=60_000)
+        page.wait_for_function("() => !window.loadedOnce")
         expect(page.get_by_role("heading", name="Cluster", exact=True)).to_be_visible()
         assert "page=cluster" in page.url
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Flows").click()

@@ -75,7 +75,7 @@ def test_a_form_is_filled_in_checked_and_launched_from(jupyter_on_ray: Jupyter, 
     launch = form.get_by_role("button", name="Launch", exact=True)
     launch.focus()
     launch.press("Enter")
-    form.get_by_text("finished", exact=True).first.wait_for(timeout=60_000)  # the live view, beneath
+    form.get_by_text("finished", exact=True).first.wait_for()  # the live view, beneath
     book.run(3)
     assert book.text(3).strip() == "4 green apples to Elm Road ['gift'] 4"
     book.run(4)
@@ -123,7 +123,7 @@ def test_files_are_dropped_into_a_form_sent_with_progress_and_again_for_the_next
     drop(form.locator(".kl-form-drop"), "large.bin", large)
     form.get_by_text("large.bin", exact=True).wait_for()  # what is dropped is read in the browser's own time
     launch.click()  # at once: it waits for the file
-    form.get_by_text("finished", exact=True).first.wait_for(timeout=60_000)
+    form.get_by_text("finished", exact=True).first.wait_for()
     book.run(2)
     assert book.text(2).strip() == "large.bin has 12582912 bytes, 0"
 
@@ -150,7 +150,7 @@ def test_a_form_that_is_shown_twice_launches_with_its_file_and_one_of_another_pa
     drop(one.locator(".kl-form-drop"), "small.txt", small)
     other.get_by_text("small.txt", exact=False).first.wait_for()
     other.get_by_role("button", name="Launch", exact=True).click()  # where the file is not
-    one.get_by_text("finished", exact=True).first.wait_for(timeout=60_000)
+    one.get_by_text("finished", exact=True).first.wait_for()
     book.run(3)
     assert book.text(3).strip() == "small.txt has 5 bytes, 0"
 
@@ -158,8 +158,8 @@ def test_a_form_that_is_shown_twice_launches_with_its_file_and_one_of_another_pa
     lab.reload(saved="twice.ipynb")
     again = book.output(1)
     launch = again.get_by_role("button", name="Launch", exact=True)
-    launch.click(timeout=60_000)
-    again.get_by_text("The files were on the page that was left: choose them again.").wait_for(timeout=20_000)
+    launch.click()
+    again.get_by_text("The files were on the page that was left: choose them again.").wait_for()
     again.get_by_text("is required").first.wait_for()
     drop(again.locator(".kl-form-drop"), "small.txt", small)
     launch.click()
@@ -199,7 +199,7 @@ def test_a_cell_on_the_cluster_says_what_it_says_below_itself_after_it_has_ended
     book.run(1, timeout_s=60)
     book.run(2)
     assert book.text(2) == "free\n"
-    book.output(1).get_by_text("step 2").wait_for(timeout=30_000)
+    book.output(1).get_by_text("step 2").wait_for()
     book.output(1).get_by_text("finished").wait_for()
     book.output(1).get_by_text("42", exact=True).wait_for()
     assert book.text(2) == "free\n"

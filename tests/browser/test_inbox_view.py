@@ -144,7 +144,7 @@ def test_it_says_that_it_is_reconnecting_and_goes_on_by_itself(
     question(page, "approval").get_by_text("Reconnecting… what you enter is kept.").wait_for()
     ask(show, "meanwhile")
     page.unroute("**/api/v1/**")
-    page.get_by_text("3 questions waiting").wait_for(timeout=20_000)
+    page.get_by_text("3 questions waiting").wait_for()
     assert question(page, "approval").get_by_label("Comment").input_value() == "kept"
     page.get_by_text("Reconnecting…").first.wait_for(state="hidden")
 

@@ -88,7 +88,7 @@ def test_every_cell_of_the_first_example_runs_in_a_browser(
         assert Path(told["log_dir"]).is_relative_to(tmp_path)
         assert httpx.get(told["url"].partition("?")[0], follow_redirects=False).status_code in (302, 403)
         board = open_page(told["dashboard"])
-        board.get_by_role("heading", name="Flows", exact=True).wait_for(timeout=60_000)
+        board.get_by_role("heading", name="Flows", exact=True).wait_for()
         board.goto("about:blank")
         page = open_page(told["url"], width=1280, height=1400)
         page.allowed.extend(["favicon", "net::ERR_ABORTED", "Canceled future for", "source map", "404", "403"])

@@ -36,11 +36,11 @@ def test_a_flow_and_a_run_are_dragged_into_a_notebook_and_work(
         book.run(0)
         bar = sidebar(page)
         flow = bar.get_by_role("listitem").filter(has_text="prime_gaps")
-        flow.wait_for(timeout=60_000)
+        flow.wait_for()
         drag(page, flow, book.view.locator(".jp-Cell").last)
         eventually(lambda: len(sources(page, path)) == 2)
         book.run(1, timeout_s=120)
-        book.output(1).get_by_text("finished", exact=True).first.wait_for(timeout=60_000)
+        book.output(1).get_by_text("finished", exact=True).first.wait_for()
         run = kl.runs(log_dir=lab.home.log_dir).filter(flow="prime_gaps").sort("started").collect().row(-1, named=True)
         assert run["status"] == "finished"
         row = bar.locator(f"[data-run-id='{run['run_id']}']")

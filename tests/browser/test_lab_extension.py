@@ -147,7 +147,7 @@ def test_without_the_gateway_everything_stays_and_says_so_and_goes_on(
         view.get_by_text("Not connected", exact=True).wait_for()
     finally:
         gateway.start()
-    bar.get_by_text("Not connected", exact=True).wait_for(state="hidden", timeout=20_000)
+    bar.get_by_text("Not connected", exact=True).wait_for(state="hidden")
     label = f"after the break at {lab.jupyter.url}"
     showcase.live.say("progress", {"value": 9, "total": 10, "label": label, "name": None})
     view.get_by_text(label).wait_for()

@@ -97,7 +97,7 @@ def test_a_run_is_exported_from_its_menu_into_the_current_folder(
     lab.execute("filebrowser:go-to-path", path="reports")
     lab.execute("kodosumi:open-run", runId=showcase.rich)
     view = lab.page.locator(".kl-lab-run")
-    view.get_by_role("button", name="More actions").click(timeout=60_000)  # the gateway has to start
+    view.get_by_role("button", name="More actions").click()  # the gateway has to start
     view.get_by_role("menuitem", name="Export run").click()
     lab.page.get_by_text(f"The run is in reports/{name}").first.wait_for()
     written = json.loads((jupyter.folder / "reports" / name).read_text())
@@ -132,7 +132,7 @@ def test_an_exported_run_needs_neither_gateway_nor_kernel(
 def test_a_parquet_of_many_runs_lists_them_and_opens_one(lab: Lab, showcase: Showcase) -> None:
     shown = double_click(lab, "all.parquet")
     table = shown.get_by_role("table", name="Runs")
-    table.get_by_role("row").nth(1).wait_for(timeout=40_000)  # the gateway has to start
+    table.get_by_role("row").nth(1).wait_for()  # the gateway has to start
     assert table.get_by_role("checkbox").locator("visible=true").count() == 0, "nothing can be done to runs of a file"
     shown.get_by_role("searchbox").or_(shown.get_by_placeholder(re.compile("^Search"))).first.fill("research")
     row = table.get_by_role("row").filter(has_text="research").first
@@ -148,7 +148,7 @@ def test_a_large_segment_is_read_page_by_page(lab: Lab, showcase: Showcase) -> N
     asked: list[str] = []
     lab.page.on("request", lambda one: asked.append(one.url))
     shown = double_click(lab, "abc123-00000007.parquet")
-    shown.get_by_role("tab", name=re.compile("^Events")).click(timeout=40_000)
+    shown.get_by_role("tab", name=re.compile("^Events")).click()
     grid = shown.get_by_role("grid", name="Events")
     grid.get_by_role("row").nth(3).wait_for()
     grid.focus()
@@ -169,7 +169,7 @@ def test_a_file_that_is_none_says_what_is_wrong(lab: Lab) -> None:
     ).wait_for()
     shown = double_click(lab, "towns.parquet")
     alert = shown.get_by_role("alert")
-    alert.get_by_text("towns.parquet is no event log: it has no column run_id").wait_for(timeout=40_000)
+    alert.get_by_text("towns.parquet is no event log: it has no column run_id").wait_for()
     alert.get_by_text("Its columns are: city, people").wait_for()
     shown = double_click(lab, "noise.parquet")
     shown.get_by_role("alert").get_by_text("noise.parquet cannot be read as Parquet").wait_for()
@@ -217,7 +217,7 @@ def test_the_files_are_shown_in_each_theme(lab: Lab, tmp_path: Any) -> None:
             ("torn.kodosumi-run.json", "no JSON"),
         ):
             shown = double_click(lab, name)
-            shown.get_by_text(re.compile(wait)).first.wait_for(timeout=40_000)
+            shown.get_by_text(re.compile(wait)).first.wait_for()
             lab.page.screenshot(path=folder / f"{theme}-{name}.png")
             ink = shown.locator(".kl").first.evaluate(
                 "(e) => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"

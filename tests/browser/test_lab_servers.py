@@ -31,7 +31,7 @@ def test_the_packages_own_gateway_is_live_through_the_proxy(
     with serve_jupyter(tmp_path, base_url=base_url, gateway_port=None, **settings) as jupyter:
         lab = open_lab(jupyter)
         bar = sidebar(lab)
-        bar.locator(f"[data-run-id='{showcase.running}']").wait_for(timeout=60_000)
+        bar.locator(f"[data-run-id='{showcase.running}']").wait_for()
         lab.execute("kodosumi:open-run", runId=showcase.running)
         label = f"through the proxy at {jupyter.url}"
         showcase.live.say("progress", {"value": 1, "total": 10, "label": label, "name": None})
@@ -60,18 +60,18 @@ def test_a_run_of_another_log_is_shown_by_its_widget_while_the_kernel_lives(
             lab = open_lab(jupyter)
             book = lab.open(jupyter.notebook("other.ipynb", [f"import kodosumi_lab as kl\nkl.run({elsewhere.rich!r})"]))
             book.run(0)
-            book.output(0).get_by_role("heading", name="What is a heap?").wait_for(timeout=30_000)
+            book.output(0).get_by_role("heading", name="What is a heap?").wait_for()
             assert book.output(0).locator(".kl-lab-page").count() == 0, "the widget shows it, over its comm"
             book.save()
             lab.reload(saved="other.ipynb")
             book.ready()
-            book.output(0).get_by_role("heading", name="What is a heap?").wait_for(timeout=30_000)
+            book.output(0).get_by_role("heading", name="What is a heap?").wait_for()
             book.restart()
             lab.page.reload()
             lab.ready()
             book.ready()
             told = "As it was when the cell ran: this run is in another log"
-            book.output(0).get_by_text(told).wait_for(timeout=30_000)
+            book.output(0).get_by_text(told).wait_for()
             book.output(0).get_by_text("finished", exact=True).wait_for()
     finally:
         gateway.stop()
@@ -87,7 +87,7 @@ def test_the_dashboard_is_made_when_its_tab_is_opened(
         lab.theme("dark")
         lab.execute("kodosumi:open-dashboard")
         frame = lab.page.frame_locator(".kl-lab-frame")
-        frame.get_by_role("heading", name="Flows", exact=True).wait_for(timeout=60_000)
+        frame.get_by_role("heading", name="Flows", exact=True).wait_for()
         background = frame.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
         assert max(int(part) for part in background[4:-1].split(",")) < 60, "as dark as JupyterLab"
 
@@ -100,7 +100,7 @@ def test_the_dashboard_is_in_a_cell(showcase: Showcase, open_lab: Callable[..., 
         book = lab.open(jupyter.notebook("board.ipynb", [code]))
         book.run(0)
         frame = book.output(0).frame_locator("iframe")
-        frame.get_by_role("heading", name="Analytics").wait_for(timeout=60_000)
+        frame.get_by_role("heading", name="Analytics").wait_for()
         frame.get_by_role("link", name="Runs", exact=True).click()
-        frame.get_by_placeholder("Search runs").wait_for(timeout=60_000)
+        frame.get_by_placeholder("Search runs").wait_for()
         assert "page=runs" not in lab.page.url

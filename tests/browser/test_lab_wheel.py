@@ -85,7 +85,7 @@ def test_the_extension_is_enabled_and_comes_from_the_environment(place: Any, lab
 
 def test_the_sidebar_has_flows_and_runs_and_a_run_opens_as_a_tab(lab: Lab, demo_log: Path) -> None:
     bar = sidebar(lab)
-    bar.get_by_role("listitem").filter(has_text="prime_gaps").wait_for(timeout=60_000)
+    bar.get_by_role("listitem").filter(has_text="prime_gaps").wait_for()
     rows = bar.get_by_role("grid", name="Runs").get_by_role("row")
     eventually(lambda: rows.count() == 4)
     rows.filter(has_text="review").dblclick()

@@ -252,7 +252,7 @@ def test_a_lost_connection_is_said_and_taken_up_without_loss(open_page: Any, sho
     one.many([("stdout", f"meanwhile {i}", None) for i in range(50)])
     page.get_by_role("button", name="debug", exact=True).click()
     with serve_pages(showcase.root, port=port):
-        expect(page.get_by_text("100 messages")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("100 messages")).to_be_visible()
         expect(console(page)).to_contain_text("meanwhile 49")
         one.end()
 

@@ -72,7 +72,7 @@ def test_a_run_is_alive_below_its_cell(opened: Callable[..., Notebook]) -> None:
     book = opened("run = talk.launch(n=4, pause_s=0.3)\nrun", "run.result()")
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_text("finished", exact=True).wait_for(timeout=30_000)
+    shown.get_by_text("finished", exact=True).wait_for()
     shown.get_by_text("counted", exact=True).first.wait_for()
     shown.get_by_role("tab", name=re.compile("Console")).click()
     shown.get_by_text("line 3").wait_for()
@@ -87,12 +87,12 @@ def test_a_view_moves_and_a_question_is_answered_while_a_cell_blocks_the_kernel(
     book = opened("asked = ask.launch()\nasked", "time.sleep(25)", "asked.result(30)")
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_role("button", name="Decide").wait_for(timeout=30_000)
+    shown.get_by_role("button", name="Decide").wait_for()
     book.run(2, wait=False)
     eventually(lambda: _busy(book), what="the kernel is busy")
     shown.get_by_label(re.compile("Verdict")).select_option("yes")
     shown.get_by_role("button", name="Decide").click()
-    shown.get_by_text("finished", exact=True).wait_for(timeout=15_000)
+    shown.get_by_text("finished", exact=True).wait_for()
     assert _busy(book), "the answer was to arrive while the cell runs"
     book.ended(2)
     book.run(3)
@@ -115,12 +115,12 @@ def test_without_subshells_the_gateway_answers_while_a_cell_blocks_the_kernel(op
     assert _kernel(book, "commsOverSubshells") == "disabled"
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_role("button", name="Decide").wait_for(timeout=60_000)
+    shown.get_by_role("button", name="Decide").wait_for()
     shown.get_by_label(re.compile("Verdict")).select_option("yes")
     book.run(2, wait=False)
     eventually(lambda: _busy(book), what="the kernel is busy")
     shown.get_by_role("button", name="Decide").click()
-    shown.get_by_text("finished", exact=True).wait_for(timeout=20_000)
+    shown.get_by_text("finished", exact=True).wait_for()
     assert _busy(book), "the answer was to arrive while the cell runs"
     book.ended(2)
     book.run(3)
@@ -135,9 +135,9 @@ def test_without_subshells_and_gateway_what_is_followed_arrives_while_a_cell_run
     assert _kernel(book, "commsOverSubshells") == "disabled"
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
+    shown.get_by_text("running", exact=True).wait_for()
     book.run(2, wait=False)
-    shown.get_by_text("finished", exact=True).wait_for(timeout=30_000)
+    shown.get_by_text("finished", exact=True).wait_for()
     assert _busy(book), "the kernel says what has come while the cell runs"
     shown.get_by_role("tab", name=re.compile("Events")).click()
     book.ended(2)
@@ -161,9 +161,9 @@ def test_a_view_goes_on_by_the_gateway_when_its_kernel_has_gone(opened: Callable
     book = opened("run = talk.launch(n=40, pause_s=0.25)\nrun.view()", comm_only=False)
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
+    shown.get_by_text("running", exact=True).wait_for()
     getattr(book, how)()
-    shown.get_by_text("finished", exact=True).wait_for(timeout=45_000)
+    shown.get_by_text("finished", exact=True).wait_for()
     shown.get_by_text("counted", exact=True).first.wait_for()
     assert "complete" in shown.inner_text()
 
@@ -173,13 +173,11 @@ def test_a_view_without_a_gateway_says_that_its_kernel_has_gone(opened: Callable
     book.run(1)
     book.run(2)
     shown, listed = view(book, 1), view(book, 2)
-    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
-    listed.get_by_text("talk", exact=True).first.wait_for(timeout=30_000)
+    shown.get_by_text("running", exact=True).wait_for()
+    listed.get_by_text("talk", exact=True).first.wait_for()
     book.restart()
-    shown.get_by_text(re.compile(r"as of \d\d:\d\d – the kernel does not answer, trying again")).wait_for(
-        timeout=15_000
-    )
-    listed.get_by_text("Reconnecting: the kernel does not answer. This is how it was at").wait_for(timeout=30_000)
+    shown.get_by_text(re.compile(r"as of \d\d:\d\d – the kernel does not answer, trying again")).wait_for()
+    listed.get_by_text("Reconnecting: the kernel does not answer. This is how it was at").wait_for()
     assert "line 1" in shown.inner_text() or "running" in shown.inner_text()  # what was there stays
 
 
@@ -187,10 +185,10 @@ def test_a_run_is_cancelled_from_its_view(opened: Callable[..., Notebook]) -> No
     book = opened("run = talk.launch(n=400, pause_s=0.25)\nrun", "run.wait(30).status")
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_text("running", exact=True).wait_for(timeout=30_000)
+    shown.get_by_text("running", exact=True).wait_for()
     shown.get_by_role("button", name="Cancel").click()
     shown.get_by_role("button", name="Cancel run").click()
-    shown.get_by_text("cancelled", exact=True).wait_for(timeout=30_000)
+    shown.get_by_text("cancelled", exact=True).wait_for()
     book.run(2)
     assert book.text(2) == "'cancelled'"
 
@@ -202,7 +200,7 @@ def test_what_is_selected_in_the_list_of_runs_is_selected_in_python(opened: Call
     )
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_role("checkbox").nth(1).check(timeout=30_000)
+    shown.get_by_role("checkbox").nth(1).check()
     eventually(lambda: (book.run(2), book.text(2))[1] == "['talk']", what="the selection is in Python")
 
 
@@ -210,8 +208,8 @@ def test_a_finished_run_is_played_again_without_the_cluster(opened: Callable[...
     book = opened("run = talk.launch(n=3, pause_s=0.2).wait(60)\nkl.disconnect()\nrun.replay()")
     book.run(1)
     shown = view(book, 1)
-    shown.get_by_role("button", name=re.compile("Play")).first.click(timeout=30_000)
-    shown.locator(".kl-status[data-status=finished]").wait_for(timeout=30_000)
+    shown.get_by_role("button", name=re.compile("Play")).first.click()
+    shown.locator(".kl-status[data-status=finished]").wait_for()
 
 
 def test_a_saved_notebook_keeps_a_snapshot(opened: Callable[..., Notebook], on_ray: Jupyter) -> None:
@@ -219,7 +217,7 @@ def test_a_saved_notebook_keeps_a_snapshot(opened: Callable[..., Notebook], on_r
 
     book = opened("run = talk.launch(n=1).wait(60)\nrun")
     book.run(1)
-    view(book, 1).get_by_text("finished", exact=True).wait_for(timeout=30_000)
+    view(book, 1).get_by_text("finished", exact=True).wait_for()
     book.save()
     saved = json.loads((Path(on_ray.folder) / book.path).read_text())
     data = saved["cells"][1]["outputs"][0]["data"]

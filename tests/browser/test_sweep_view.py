@@ -60,16 +60,16 @@ def test_a_sweep_is_a_live_grid_that_is_stopped_and_gone_on_with(
     view.get_by_role("table", name="minutes by heat").wait_for()
     book.run(2, wait=False)  # nothing below needs the kernel's attention
     first = view.get_by_role("button", name=re.compile("minutes 1.5, heat low: running"))
-    first.wait_for(timeout=30_000)
+    first.wait_for()
     view.get_by_text("0 of 4: 1 running, 3 waiting").wait_for()
     assert view.get_by_role("button", name=re.compile("minutes 2.5, heat high: waiting")).is_disabled()
 
     view.get_by_role("button", name="Cancel the rest").click()
-    view.get_by_text("1 run cancelled; no more are started").wait_for(timeout=30_000)
-    view.get_by_text("1 of 4: 1 cancelled, 3 waiting").wait_for(timeout=30_000)
+    view.get_by_text("1 run cancelled; no more are started").wait_for()
+    view.get_by_text("1 of 4: 1 cancelled, 3 waiting").wait_for()
     gate.write_text("")
     view.get_by_role("button", name="Start the rest").click()
-    view.get_by_text("4 of 4: 3 finished, 1 cancelled").wait_for(timeout=60_000)
+    view.get_by_text("4 of 4: 3 finished, 1 cancelled").wait_for()
     view.get_by_role("button", name=re.compile("minutes 2.5, heat high: finished")).click()
     tab = lab.page.get_by_role("tab", name=re.compile("^simmer "))
     tab.wait_for()  # in JupyterLab a run has a tab of its own
@@ -81,7 +81,7 @@ def test_a_sweep_is_a_live_grid_that_is_stopped_and_gone_on_with(
     book.save()
     lab.reload(saved="grid.ipynb")
     again = lab.page.get_by_role("region", name=re.compile("^Sweep ")).first
-    again.get_by_text("4 of 4: 3 finished, 1 cancelled").wait_for(timeout=60_000)  # from the saved output
+    again.get_by_text("4 of 4: 3 finished, 1 cancelled").wait_for()  # from the saved output
 
 
 def test_what_failed_in_a_sweep_is_run_again_from_its_list(
@@ -95,11 +95,11 @@ def test_what_failed_in_a_sweep_is_run_again_from_its_list(
     book.run(0, timeout_s=120)
     book.run(1)
     view = book.output(1).get_by_role("region", name=re.compile("^Sweep "))
-    view.get_by_text("3 of 3: 2 finished, 1 error").wait_for(timeout=60_000)
+    view.get_by_text("3 of 3: 2 finished, 1 error").wait_for()
     view.get_by_text("two is not ready").first.wait_for()
     marker.write_text("")
     view.get_by_role("button", name="Run failed ones again").click()
-    view.get_by_text("3 of 3: 3 finished").wait_for(timeout=60_000)
+    view.get_by_text("3 of 3: 3 finished").wait_for()
     view.get_by_role("button", name="n 2: finished").click()
     view.get_by_role("region", name=re.compile("^Run ")).first.wait_for()  # the widget shows it below
     book.run(2)
