@@ -56,13 +56,14 @@ class Wire:
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.whole:
-            writer.close()
-            return
-        with contextlib.suppress(OSError):
-            there, onward = await asyncio.open_connection("127.0.0.1", self._target)
-            self._writers |= {writer, onward}
-            await asyncio.gather(self._pass(reader, onward), self._pass(there, writer))
+        try:
+            if self.whole:
+                with contextlib.suppress(OSError):
+                    there, onward = await asyncio.open_connection("127.0.0.1", self._target)
+                    self._writers |= {writer, onward}
+                    await asyncio.gather(self._pass(reader, onward), self._pass(there, writer))
+        finally:  # also where the way is closed while the other side is being connected to
+            writer.transport.abort()
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
@@ -97,6 +98,7 @@ class Wire:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0.1)  # what is aborted closes its socket in the loop's next turns
 
 
 @pytest.mark.parametrize("name", ["Cluster", "Analytics"])

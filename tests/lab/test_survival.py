@@ -197,7 +197,8 @@ def test_trailing_results_of_ray_tasks_are_kept_and_change_nothing(lab: Any) -> 
     def slow(tracer: kl.Tracer) -> None:
         tracer.result("early")
         tracer.flush()
-        time.sleep(1.0)
+        while kl.run(tracer.run_id).status != "finished":
+            time.sleep(0.05)
         tracer.result("trailing")
         tracer.emit("status", json.dumps({"status": "error"}))
         tracer.emit("final", '{"text/plain":"usurped"}')

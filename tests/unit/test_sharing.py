@@ -35,13 +35,21 @@ def test_the_last_one_ends_what_one_of_them_started(joining: Joining) -> None:
     second.close()
 
 
-def test_what_was_there_before_or_is_kept_is_left_to_a_person(joining: Joining) -> None:
-    assert not joining().ends
-    started = joining(started=True)
-    assert started.ends
-    assert not joining(4712).ends  # another cluster, which `up` started meanwhile
-    joining(keep=True)
+def test_another_cluster_and_what_is_kept_are_left_to_a_person(joining: Joining) -> None:
+    found, started = joining(), joining(started=True)
+    assert (found.ends, started.ends) == (True, True)  # it is the same cluster
+    other = joining(4712)  # another one, which `up` started meanwhile
+    assert not other.ends
+    kept = joining(keep=True)
     assert not started.ends
+    for part in (found, started, other, kept):
+        part.close()
+
+
+def test_what_nobody_of_them_started_is_left_to_a_person(joining: Joining) -> None:
+    part = joining()
+    assert not part.ends
+    part.close()
 
 
 def test_who_comes_while_it_ends_waits(joining: Joining) -> None:
