@@ -327,6 +327,8 @@ class FlowForm(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             return
         self._all_told = True
         self._tell()
+        if not self.errors:  # nobody has the files, and nothing says so
+            self.say(f"a file {_NOT_SENT}")
 
     def _stay(self) -> None:
         """No launch waits for files any more."""

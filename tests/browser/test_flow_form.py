@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,26 @@ def test_files_are_dropped_into_a_form_sent_with_progress_and_again_for_the_next
     form.get_by_role("button", name="Remove large.bin").click()
     book.run(3)
     assert "'document': None" in book.text(3)
+
+
+def test_a_launch_that_is_pressed_while_its_file_is_on_the_way_waits_for_it(
+    jupyter_on_ray: Jupyter, open_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = open_lab(jupyter_on_ray)
+    cells = [COUNTING, "form = count_letters.form()\nform", "print(form.run.wait(60).result())"]
+    book = lab.open(jupyter_on_ray.notebook("way.ipynb", cells))
+    book.run(0, timeout_s=120)
+    book.run(1)
+    form = book.output(1)
+    form.get_by_text("or drop it here").wait_for()
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"x" * (48 * 2**20))
+    drop(form.locator(".kl-form-drop"), "large.bin", large)
+    form.get_by_text(re.compile("[0-9.]+ .iB of 48 MiB")).wait_for()
+    form.get_by_role("button", name="Launch", exact=True).click()
+    form.get_by_text("finished", exact=True).first.wait_for()
+    book.run(2)
+    assert book.text(2).strip() == "large.bin has 50331648 bytes, 0"
 
 
 def test_a_form_that_is_shown_twice_launches_with_its_file_and_one_of_another_page_asks_for_it_again(

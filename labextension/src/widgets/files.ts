@@ -52,11 +52,12 @@ export default widget((model: Model, el, source, signal) => {
 
   /** Have the files sent; whoever has them answers. */
   async function send(asked: number): Promise<void> {
-    if (value() !== text('used') && isSent(value())) {
+    const pending = field.pending?.() ?? 0;
+    if (pending + number('pending') === 0 && value() !== text('used') && isSent(value())) {
       tell({ heard: asked, settled: asked }); // the last one arrived while whoever asks did not know it yet
       return;
     }
-    if ((field.pending?.() ?? 0) === 0) {
+    if (pending === 0) {
       await new Promise((resolve) => setTimeout(resolve, OTHERS_MS));
       if (signal.aborted || number('wanted') !== asked || number('heard') >= asked) return;
       show('');
@@ -90,7 +91,7 @@ export default widget((model: Model, el, source, signal) => {
   }
 });
 
-/** Whether a value names files that are all in their batch. */
+/** Whether a value names a batch for all of its files. */
 function isSent(value: string): boolean {
   if (value === '') return false;
   const { batchId, items } = JSON.parse(value) as { batchId: string; items: Record<string, unknown> };
