@@ -530,6 +530,7 @@ def test_doctor_tells_values_and_sources(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 
 def test_everything_can_be_read_after_down(cli: Cli, demo: Done, failed: Done) -> None:
+    cli("up")  # where it is up, that one
     left = cli.run_id("theirs:sleep")
     assert cli("down").out == "the background cluster is down\n"
     run_id = demo.json["run_id"]

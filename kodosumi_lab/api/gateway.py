@@ -93,7 +93,7 @@ class Cluster:
             It does not answer, or Ray runs in this process and would end.
         """
         if address is not None:
-            _reached(address)  # Ray itself tries for minutes, and the cluster before is left by then
+            _reached(address)  # before the cluster that was used until now is left
         with self._lock:
             if cluster._joined == "embedded":
                 raise ClusterError("Ray runs in this process and would end with its runs; start the gateway without it")
@@ -105,8 +105,14 @@ class Cluster:
                 self._address = before
                 raise
 
+    def follow_log(self) -> None:
+        """Take the cluster that writes the log from now on, whichever address was asked for before."""
+        with self._lock:
+            self._address = None
+
     def _found(self) -> str | None:
         if self._address is not None:
+            _reached(self._address)  # Ray itself tries for minutes
             return self._address
         from kodosumi_lab.runtime import background, ownership
         from kodosumi_lab.runtime.layout import Layout

@@ -116,6 +116,7 @@ class Admin:
                     f"the background cluster of this machine writes another log, {found['log_dir']}; "
                     "`kodosumi-lab down` ends it, with its runs"
                 )
+            self._gateway.cluster.follow_log()
             return str(found["address"])
 
         return await self._do(Role.ADMIN, start, "start_ray")

@@ -119,27 +119,31 @@ def test_somebody_elses_upload_is_refused_by_the_service_too(gateway: dict[str, 
 def test_a_registered_module_runs_by_its_path_as_it_is_now(
     gateway: dict[str, Any], ada: kl.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    module = tmp_path.name
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "joined_flows.py").write_text(FLOWS.format(times=2))
+    (tmp_path / f"{module}.py").write_text(FLOWS.format(times=2))
     (tmp_path / "a.txt").write_text("12345")
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "a.txt").write_text("1")
     with kl.Client(gateway["url"], token=gateway["root"]) as root:
-        assert root._http.post("/sources", json={"source": "joined_flows"}).status_code == 201
-        run = ada.launch("joined_lengths", key="hunter2", files=tmp_path / "a.txt")
-        assert run.result(timeout_s=120) == [10, 7]
-        both = [tmp_path / "a.txt", tmp_path / "more" / "a.txt"]
-        measured = ada.launch("joined_measure", one=both[0], more=both, files=tmp_path / "more")
-        assert measured.result(timeout_s=120) == [5, 5, 1]
-        assert [info["path"] for info in measured.files] == ["in/2/a.txt", "in/a.txt", "in/more/a.txt"]
-        with pytest.raises(InputsError, match=r"one: .*expected an uploaded file"):
-            ada.launch("joined_measure", one=str(both[0]))
-        assert "joined_flows" not in sys.modules
-        assert (run.inputs["key"], run.meta["timeout_s"], run.meta["user"]) == ({"secret": True}, 120, "ada")
-        assert run.files.read_bytes("out/made.html") == b"<h1>done</h1>"
-        page = ada._get(f"/runs/{run.id}/files/out/made.html")
-        assert page.headers["content-disposition"].startswith("attachment")
-        (tmp_path / "joined_flows.py").write_text(FLOWS.format(times=3))
-        again = ada.launch("joined_lengths", key="k", files=[tmp_path / "a.txt"])
-        assert again.result(timeout_s=120) == [15, 1]
-        assert root._http.delete("/sources", params={"source": "joined_flows"}).status_code == 204
+        assert root._http.post("/sources", json={"source": module}).status_code == 201
+        try:
+            run = ada.launch("joined_lengths", key="hunter2", files=tmp_path / "a.txt")
+            assert run.result(timeout_s=120) == [10, 7]
+            both = [tmp_path / "a.txt", tmp_path / "more" / "a.txt"]
+            measured = ada.launch("joined_measure", one=both[0], more=both, files=tmp_path / "more")
+            assert measured.result(timeout_s=120) == [5, 5, 1]
+            assert [info["path"] for info in measured.files] == ["in/2/a.txt", "in/a.txt", "in/more/a.txt"]
+            with pytest.raises(InputsError, match=r"one: .*expected an uploaded file"):
+                ada.launch("joined_measure", one=str(both[0]))
+            assert module not in sys.modules
+            assert (run.inputs["key"], run.meta["timeout_s"], run.meta["user"]) == ({"secret": True}, 120, "ada")
+            assert run.files.read_bytes("out/made.html") == b"<h1>done</h1>"
+            page = ada._get(f"/runs/{run.id}/files/out/made.html")
+            assert page.headers["content-disposition"].startswith("attachment")
+            (tmp_path / f"{module}.py").write_text(FLOWS.format(times=3))
+            again = ada.launch("joined_lengths", key="k", files=[tmp_path / "a.txt"])
+            assert again.result(timeout_s=120) == [15, 1]
+        finally:
+            deleted = root._http.delete("/sources", params={"source": module})
+        assert deleted.status_code == 204

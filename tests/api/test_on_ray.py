@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def test_a_sweep_is_cancelled_and_gone_on_with_over_http(gateway: dict[str, Any]
 
 
 def test_the_same_key_is_the_same_run_however_often_and_at_once(gateway: dict[str, Any], ada: kl.Client) -> None:
-    headers = {"authorization": f"Bearer {gateway['ada']}", "idempotency-key": "k-1"}
+    headers = {"authorization": f"Bearer {gateway['ada']}", "idempotency-key": uuid.uuid4().hex}
     url = f"{gateway['url']}/api/v1/flows/add/launch"
 
     async def at_once() -> list[httpx.Response]:

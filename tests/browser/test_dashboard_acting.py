@@ -50,6 +50,12 @@ def look(open_page: Callable[..., Any], served: Served) -> Person:
     return Person(open_page, served)
 
 
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Where Ray Serve listens, as long as it runs."""
+    return free_port()
+
+
 def runs(served: Served, **wanted: Any) -> list[str]:
     """Ids of runs, the oldest first."""
     frame = EventLog(served.root).runs().filter(**wanted).collect().sort("run_id")
@@ -157,6 +163,7 @@ def test_several_runs_are_cancelled_and_run_again_from_the_list(look: Person, se
     page.get_by_role("button", name="Rerun 2").click()
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
     expect(page.get_by_text("2 runs started")).to_be_visible()
+    page.mouse.move(2, 2)  # rows stay where they are under the mouse
     expect(page.locator("tr[data-id]")).to_have_count(len(before) + 4)
     again = runs(served, flow="errand_nap", user="olga")[len(before) + 2 :]
     assert len(again) == 2
@@ -170,10 +177,9 @@ def test_several_runs_are_cancelled_and_run_again_from_the_list(look: Person, se
     eventually(lambda: [status(served, run_id) for run_id in again] == ["cancelled"] * 2, timeout_s=60)
 
 
-def test_a_service_is_deployed_and_stopped_from_control(look: Person, served: Served) -> None:
+def test_a_service_is_deployed_and_stopped_from_control(look: Person, port: int) -> None:
     page = look("?page=control&tab=services")
     expect(page.get_by_text("Nothing is deployed")).to_be_visible()
-    port = free_port()
     app = {"name": "errand", "route_prefix": "/errand", "import_path": "services.kodo:fast_app"}
     small = {"deployments": [{"name": "Kodo", "ray_actor_options": {"num_cpus": 0.1}}]}
     text = page.get_by_label("Configuration")
@@ -241,3 +247,5 @@ def test_ray_goes_away_and_another_one_is_connected_to(look: Person, served: Ser
         own = page.get_by_role("link", name="Ray’s own dashboard")
         expect(own).to_have_attribute("href", dashboard)
         expect(own).to_have_attribute("target", "_blank")
+    expect(page.get_by_text(f"nothing answers at {address}").first).to_be_visible()
+    expect(page.get_by_role("heading", name="No Ray cluster")).to_be_visible()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -113,3 +114,23 @@ def test_runs_that_nobody_watches_are_told_of_only_if_that_is_wanted(lab: Lab, s
     unwatched.answered()
     unwatched.scene.end()
     toast(lab, "nobody_two has finished").wait_for()
+
+
+def test_what_is_chosen_in_the_settings_editor_holds_at_once(lab: Lab, showcase: Showcase) -> None:
+    lab.execute("settingeditor:open", query="Kodosumi Lab")
+    editor = lab.page.locator(".jp-SettingsPanel")
+    editor.get_by_label("Tell me about").select_option(label="All runs")
+    editor.get_by_label("Tell me when a run").select_option(["failed"])
+    eventually(lambda: saved(lab) == {"notifyAbout": "all", "notifyOn": ["failed"]}, what="what was chosen is saved")
+    ending = Story(lab, showcase, "chosen_quietly", watch=False)
+    ending.scene.end()
+    failing = Story(lab, showcase, "chosen_loudly", watch=False)
+    failing.fail()
+    toast(lab, "chosen_loudly has failed: ValueError: no such colour").wait_for()
+    assert toast(lab, "chosen_quietly").count() == 0
+
+
+def saved(lab: Lab) -> Any:
+    """The settings as JupyterLab's server has them."""
+    fetch = "async () => (await globalThis.jupyterapp.serviceManager.settings.fetch('kodosumi-lab:plugin')).raw"
+    return json.loads(re.sub(r"^\s*//.*$", "", lab.page.evaluate(fetch), flags=re.MULTILINE) or "{}")

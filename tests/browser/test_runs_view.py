@@ -131,7 +131,7 @@ def test_pages_turn_without_repeating_a_run(open_page: Callable[..., Any], pages
 def test_a_run_is_followed_in_its_row(open_page: Callable[..., Any], pages: Pages, show: Showcase) -> None:
     page = opened(open_page, pages)
     one = Scene(show.writer, "live", ago_s=0)
-    row = rows(page).filter(has_text="live")
+    row = page.locator(f'tr[data-id="{one.run_id}"]')
     row.get_by_text("running").wait_for()
     one.say("progress", {"value": 3, "total": 10, "label": "third", "name": None})
     row.get_by_text("30 %").wait_for()

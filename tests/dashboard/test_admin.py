@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from apikit import Recorded
 
+from kodosumi_lab.api.gateway import Cluster
 from kodosumi_lab.api.identity import Role
 from kodosumi_lab.dashboard.access import Access, Problem
 from kodosumi_lab.dashboard.admin import Admin
+from kodosumi_lab.dashboard.pulse import away
+from kodosumi_lab.errors import ClusterError
 
 FAR = datetime.date(2030, 1, 1)
 
@@ -94,14 +99,29 @@ def test_what_fails_says_why_and_is_recorded(admin: Admin) -> None:
     assert [(one["call"], one["outcome"] == "ok") for one in ran(admin.audit())] == [("deploy", False)]
 
 
-def test_an_address_at_which_nobody_listens_is_refused_at_once(admin: Admin) -> None:
-    import socket
-
+@pytest.fixture
+def nobody() -> str:
+    """An address at which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(Problem, match=f"nothing answers at {address}"):
-        ran(admin.connect(address))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_an_address_at_which_nobody_listens_is_refused_at_once(admin: Admin, nobody: str) -> None:
+    with pytest.raises(Problem, match=f"nothing answers at {nobody}"):
+        ran(admin.connect(nobody))
+
+
+def test_a_cluster_that_was_asked_for_and_is_gone_is_said_to_be_away(app: Any, nobody: str) -> None:
+    cluster = Cluster(app.state.gateway.log.root, nobody)  # as where it ended after it was connected to
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match=f"nothing answers at {nobody}"):
+        cluster.connection()
+    assert time.monotonic() - began < 10, "Ray itself would try for minutes"
+    app.state.gateway.cluster = cluster
+    assert str(away(app.state.gateway)).startswith(f"nothing answers at {nobody}")
+    cluster.follow_log()
+    assert "no Ray cluster writes the log" in str(away(app.state.gateway))
 
 
 def test_settings_say_what_they_are_and_keep_secrets(admin: Admin) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_a_registered_module_leads_to_a_run(lab: Any) -> None:
 
 
 def test_history_is_imported_beside_a_live_spooler_and_runs_again(lab: Any, tmp_path: Path) -> None:
-    path = tmp_path / "exec" / "ada" / "6748f0c2a1b2c3d4e5f60718" / "sqlite3.db"
+    path = tmp_path / "exec" / "ada" / f"6748f0c2{uuid.uuid4().hex[:16]}" / "sqlite3.db"
     path.parent.mkdir(parents=True)
     database = sqlite3.connect(path)
     database.execute("create table monitor (id integer primary key, timestamp real, kind text, message text)")
@@ -95,7 +96,7 @@ def test_history_is_imported_beside_a_live_spooler_and_runs_again(lab: Any, tmp_
     running = kitchen.hello.launch(name="now", times=1)
     assert import_history(tmp_path / "exec", lab.log_dir).runs == 1
     assert running.wait(60).status == "finished"
-    [run_id] = [row for row in kl.runs().collect()["run_id"] if row.startswith("0193")][:1]
+    run_id = max(row for row in kl.runs().collect()["run_id"] if row.startswith("0193"))
     old = kl.run(run_id)
     assert old.result() == "done"
     again = old.rerun(name="again")
