@@ -107,8 +107,7 @@ class Cluster:
 
     def follow_log(self) -> None:
         """Take the cluster that writes the log from now on, whichever address was asked for before."""
-        with self._lock:
-            self._address = None
+        self._address = None
 
     def _found(self) -> str | None:
         if self._address is not None:

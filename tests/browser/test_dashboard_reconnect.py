@@ -24,6 +24,7 @@ GONE = [
     "WebSocket connection",
     "Failed to fetch",
     "cannot send",
+    "A network error occurred",  # fonts that were just being loaded
 ]
 
 
@@ -58,7 +59,7 @@ class Wire:
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self.whole:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, asyncio.CancelledError):
                     there, onward = await asyncio.open_connection("127.0.0.1", self._target)
                     self._writers |= {writer, onward}
                     await asyncio.gather(self._pass(reader, onward), self._pass(there, writer))
