@@ -39,9 +39,10 @@ from kodosumi_lab.api import (
     viewing,
 )
 from kodosumi_lab.api.catalogue import Catalogue
-from kodosumi_lab.api.gateway import Cluster, Gateway
+from kodosumi_lab.api.gateway import Gateway
 from kodosumi_lab.api.guard import BodyLimit, Guard
 from kodosumi_lab.api.identity import Identity, TokenFile, from_settings
+from kodosumi_lab.api.joining import Cluster
 from kodosumi_lab.api.registered import RegisterCatalogue
 from kodosumi_lab.api.sessions import Sessions
 from kodosumi_lab.runtime.run import event_log

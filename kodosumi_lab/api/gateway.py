@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import socket
-import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import anyio
@@ -22,18 +19,18 @@ from kodosumi_lab.api.catalogue import Catalogue
 from kodosumi_lab.api.guard import LaunchRate
 from kodosumi_lab.api.idempotency import Keys
 from kodosumi_lab.api.identity import User
+from kodosumi_lab.api.joining import Cluster, ask
 from kodosumi_lab.api.listing import RunIndex
 from kodosumi_lab.api.live import Live
 from kodosumi_lab.api.problems import Refused
 from kodosumi_lab.api.spans import Spans
 from kodosumi_lab.api.windows import Windows
-from kodosumi_lab.errors import ClusterError, KodosumiLabError, RunNotFound, UploadNotFound
+from kodosumi_lab.errors import ClusterError, RunNotFound, UploadNotFound
 from kodosumi_lab.events import loads
-from kodosumi_lab.runtime import cluster
 from kodosumi_lab.runtime.desk import Desk
 from kodosumi_lab.runtime.files import FileInfo, Limits
 from kodosumi_lab.runtime.query import EventLog
-from kodosumi_lab.runtime.run import Run, event_log
+from kodosumi_lab.runtime.run import Run
 from kodosumi_lab.runtime.run_files import tell
 from kodosumi_lab.settings import Settings
 
@@ -43,124 +40,8 @@ _T = TypeVar("_T")
 
 # Starting Ray's actors for a log may take this long on a busy machine.
 _ANSWER_S = 150.0
-_REACHED_S = 5.0
 
-__all__ = ["Cluster", "Gateway", "GatewayOf", "OwnCluster"]
-
-
-class Cluster:
-    """The way to the Ray cluster that writes the log; joined when something needs it, never started unasked.
-
-    Parameters
-    ----------
-    log_dir
-        The log.
-    address
-        Ray address; ``local`` starts Ray in this process. None: the cluster that writes the log.
-    """
-
-    def __init__(self, log_dir: Path, address: str | None = None) -> None:
-        self._log_dir, self._address = log_dir, address
-        self._lock = threading.Lock()
-
-    def connection(self) -> cluster.Connection:
-        """This process's connection to it.
-
-        Raises
-        ------
-        ClusterError
-            There is none, or it does not answer.
-        """
-        with self._lock:
-            return self.here() or cluster.connect(self._found(), log_dir=self._log_dir)
-
-    def here(self) -> cluster.Connection | None:
-        """The connection to the log's cluster that this process has; one to a cluster that is gone is left."""
-        held = cluster.current()
-        if held is None or held.home.log_dir != str(self._log_dir) or not cluster._on_ray():
-            return None
-        if not _refused(held.home.address):
-            return held
-        cluster.disconnect()  # Ray itself would go on asking there
-        return None
-
-    def use(self, address: str | None) -> cluster.Connection:
-        """Go over to another cluster; where that fails, the one before is joined again when it is needed.
-
-        Raises
-        ------
-        ClusterError
-            It does not answer, or Ray runs in this process and would end.
-        """
-        if address is not None:
-            _reached(address)  # before the cluster that was used until now is left
-        with self._lock:
-            if cluster._joined == "embedded":
-                raise ClusterError("Ray runs in this process and would end with its runs; start the gateway without it")
-            cluster.disconnect()
-            before, self._address = self._address, address
-            try:
-                return cluster.connect(self._found(), log_dir=self._log_dir)
-            except ClusterError:
-                self._address = before
-                raise
-
-    def follow_log(self) -> None:
-        """Take the cluster that writes the log from now on, whichever address was asked for before."""
-        self._address = None
-
-    def _found(self) -> str | None:
-        if self._address is not None:
-            _reached(self._address)  # Ray itself tries for minutes
-            return self._address
-        from kodosumi_lab.runtime import background, ownership
-        from kodosumi_lab.runtime.layout import Layout
-
-        if cluster.current() is not None and cluster._on_ray():
-            return None
-        found = background.find()
-        if found is not None and Path(found["log_dir"]).resolve() == self._log_dir.resolve():
-            return str(found["address"])
-        for owner in ownership.owners(Layout(self._log_dir)):
-            if owner.address and not ownership.is_gone(owner):
-                return owner.address
-        raise ClusterError(
-            f"no Ray cluster writes the log {self._log_dir}; start one with `kodosumi-lab up`, "
-            "or name one with `kodosumi-lab serve --address`. What was run before can still be read"
-        )
-
-
-class OwnCluster(Cluster):
-    """The cluster of this process, for a gateway within it: what :func:`kodosumi_lab.connect` would take, or has taken.
-
-    A person who runs flows here must not find this process on another log because of a button.
-    """
-
-    def here(self) -> cluster.Connection | None:
-        """The connection to the log's cluster that this process has; it is its person's to leave."""
-        held = cluster.current()
-        return held if held is not None and held.home.log_dir == str(self._log_dir) and cluster._on_ray() else None
-
-    def connection(self) -> cluster.Connection:
-        """This process's connection; made as a launch from Python makes it.
-
-        Raises
-        ------
-        ClusterError
-            It is one to another log.
-        """
-        with self._lock:
-            held = cluster.current()
-            if (held is None or not cluster._on_ray()) and event_log().root == self._log_dir:
-                held = cluster.connection()
-            if held is None or not cluster._on_ray():
-                return cluster.connect(self._found(), log_dir=self._log_dir)
-            if held.home.log_dir != str(self._log_dir):
-                raise ClusterError(
-                    f"this process is connected to the cluster that writes {held.home.log_dir}, and this is about the "
-                    f"log {self._log_dir}; connect(log_dir={str(self._log_dir)!r}) first"
-                )
-            return held
+__all__ = ["Gateway", "GatewayOf"]
 
 
 @dataclass(slots=True)
@@ -202,7 +83,7 @@ class Gateway:
             await asyncio.to_thread(self.audit.close)
             await asyncio.to_thread(getattr(self.catalogue, "close", _nothing))
 
-    async def act(self, call: Callable[..., _T], *args: Any) -> _T:
+    async def act(self, call: Callable[..., _T], *args: Any, within_s: float = _ANSWER_S) -> _T:
         """Call something that asks the cluster, in a thread of its own few, so that reading goes on meanwhile.
 
         Raises
@@ -211,12 +92,12 @@ class Gateway:
             The cluster has not answered in time, or has failed.
         """
         try:
-            with anyio.fail_after(_ANSWER_S):
+            with anyio.fail_after(within_s):
                 return await anyio.to_thread.run_sync(
-                    lambda: _asked(call, *args), limiter=self._actors, abandon_on_cancel=True
+                    lambda: ask(self.cluster, call, *args), limiter=self._actors, abandon_on_cancel=True
                 )
         except TimeoutError:
-            detail = f"the cluster has not answered within {_ANSWER_S:g} s; what was asked may still happen"
+            detail = f"the cluster has not answered within {within_s:g} s; what was asked may still happen"
             raise ClusterError(detail) from None
 
     def claim(self, batches: Iterable[str], user: User) -> None:
@@ -234,7 +115,7 @@ class Gateway:
     def tell(self, run_id: str, infos: list[FileInfo]) -> None:
         """Have an ``upload`` event say that a run was given files, where this process is on the cluster."""
         try:
-            _asked(tell, str(self.log.root), run_id, infos)
+            ask(self.cluster, tell, str(self.log.root), run_id, infos)
         except ClusterError:
             logger.warning("no event says that run %s was given files", run_id, exc_info=True)
 
@@ -290,47 +171,8 @@ class Gateway:
         return found["lock"], found.get("lease")
 
 
-def _reached(address: str) -> None:
-    """Refuse an address at which nobody listens; one without a port is Ray's to judge."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"nothing answers at {address}: {error}; expected host:port, as `ray start` and `kodosumi-lab up` print it"
-        ) from error
-
-
-def _refused(address: str) -> bool:
-    """Whether nobody listens any more where Ray did; a host that does not answer may be slow only."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_REACHED_S).close()
-    except ConnectionRefusedError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
-
-
 def _nothing() -> None:
     pass
-
-
-def _asked(call: Callable[..., _T], *args: Any) -> _T:
-    """A failure of Ray as one of the cluster."""
-    try:
-        return call(*args)
-    except KodosumiLabError:
-        raise
-    except Exception as error:
-        import ray
-
-        if isinstance(error, ray.exceptions.RayError):
-            raise ClusterError(f"the cluster failed: {' '.join(str(error).split())[:300]}") from error
-        raise
 
 
 def _gateway(request: Request) -> Gateway:

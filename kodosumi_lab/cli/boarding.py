@@ -81,7 +81,7 @@ def _tell(entrance: str, log_dir: Path, as_json: bool, browser: bool, *, runs: b
 
 
 def _start_ray(log_dir: Path) -> None:
-    from kodosumi_lab.api.gateway import Cluster
+    from kodosumi_lab.api.joining import Cluster
     from kodosumi_lab.runtime import background
 
     try:

@@ -84,21 +84,20 @@ def cluster_facts(gateway: Gateway) -> ClusterFacts:
     """
     held = gateway.cluster.connection()
     import ray
-    from ray._private import state as ray_state
     from ray._private import worker
 
-    actors = [one for one in ray_state.actors().values() if one["State"] != "DEAD"]
-    free: dict[str, dict[str, float]] = ray_state.available_resources_per_node()  # type: ignore[no-untyped-call]
-    carried = _carried(gateway, actors)
-    listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [_node(one, free.get(one["NodeID"], {}), actors, carried) for one in listed]
-    told, silent = {}, {}
+    told: dict[str, Any] = {}
+    silent: dict[str, str] = {}
     asked = {name: getattr(held, name).health.remote() for name in ("dispatcher", "spooler")}
-    for name, answer in asked.items():
+    end = time.monotonic() + _ACTOR_S
+    for name, answer in {**asked, "tables": held.dispatcher.tables.remote()}.items():
         try:
-            told[name] = ray.get(answer, timeout=_ACTOR_S)
+            told[name] = ray.get(answer, timeout=max(0.0, end - time.monotonic()))
         except ray.exceptions.RayError as error:
-            silent[name] = " ".join(str(error).split())[:300]
+            silent["dispatcher" if name == "tables" else name] = " ".join(str(error).split())[:300]
+    tables = told.get("tables") or {"nodes": [], "free": {}, "actors": []}
+    carried = _carried(gateway, tables["actors"])
+    nodes = [_node(one, tables["free"].get(one["NodeID"], {}), tables["actors"], carried) for one in tables["nodes"]]
     url = worker.get_dashboard_url() or ""  # type: ignore[no-untyped-call]
     return ClusterFacts(
         held.home.address,
@@ -113,7 +112,7 @@ def cluster_facts(gateway: Gateway) -> ClusterFacts:
 
 def _carried(gateway: Gateway, actors: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Ids of open runs by the node of their Runner."""
-    where = {one["Name"]: one["Address"]["NodeID"] for one in actors if one["Name"]}
+    where = {one["name"]: one["node"] for one in actors if one["name"]}
     open_runs = gateway.index.frame().filter(pl.col("ended").is_null(), pl.col("runner").is_not_null())
     found: dict[str, list[str]] = {}
     for run_id, runner in open_runs.select("run_id", "runner").iter_rows():
@@ -142,7 +141,7 @@ def _node(
         used("memory"),
         used("object_store_memory"),
         carried.get(one["NodeID"], []),
-        sum(actor["Address"]["NodeID"] == one["NodeID"] for actor in actors),
+        sum(actor["node"] == one["NodeID"] for actor in actors),
     )
 
 

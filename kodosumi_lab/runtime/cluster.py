@@ -17,6 +17,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -261,7 +262,7 @@ def _connect_ray(address: str, named: str) -> dict[str, Any]:
 
     try:
         with _quiet(), _match_token_mode():
-            ray.init(address=address, **ray_options())
+            _init(address=address, **ray_options())
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())[:300]
         raise ClusterError(
@@ -294,7 +295,7 @@ def _start_embedded(**options: Any) -> dict[str, Any]:
     for last in (False, True):
         try:
             with _quiet(), quick.lean(), quick.starting_ray({_LOOPBACK: os.environ.get(_LOOPBACK, "0")}):
-                ray.init(address="local", include_dashboard=False, **{**ray_options(), **options})
+                _init(address="local", include_dashboard=False, **{**ray_options(), **options})
             return {"address": _gcs_address()}
         except Exception as error:
             ray.shutdown()
@@ -302,6 +303,22 @@ def _start_embedded(**options: Any) -> dict[str, Any]:
                 text = " ".join(str(error).split())[:300]
                 raise ClusterError(f"Ray could not be started in this process: {text}") from error
     raise AssertionError("unreachable")
+
+
+def _init(**options: Any) -> None:
+    """``ray.init``, in the main thread or in one that ends with it.
+
+    Ray derives the ids of tasks and objects from its driver task, which the thread that initialises it goes on to be,
+    also after another one has initialised it again. Two that are the driver task of equally numbered jobs, as the first
+    of two clusters are, make equal ids, which Ray 2.60 answers with the end of the process.
+    """
+    import ray
+
+    if threading.current_thread() is threading.main_thread():
+        ray.init(**options)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="ray-init") as once:
+        once.submit(ray.init, **options).result()
 
 
 @contextlib.contextmanager

@@ -236,6 +236,14 @@ class DispatcherActor:
             "idle_runners": [slot.name for slot in self._pool.idle],
         }
 
+    async def tables(self) -> dict[str, Any]:
+        """Ray's own: ``nodes`` and ``free`` resources as Ray has them, and the ``actors``' ``name`` and ``node``.
+
+        They are read here, not by whoever asks: Ray 2.60 ends a process whose question is on its way while the cluster
+        ends, or never answers it.
+        """
+        return await asyncio.to_thread(_tables)
+
     async def shutdown(self, reason: str) -> None:
         """End every run and every Runner; used when the cluster itself is about to end."""
         await self.ready()
@@ -247,3 +255,15 @@ class DispatcherActor:
             if job.slot is not None and job.slot.actor is not None:
                 self._pool.kill(job.slot)
         self._pool.close()
+
+
+def _tables() -> dict[str, Any]:
+    import ray
+    from ray._private import state
+
+    alive = [one for one in state.actors().values() if one["State"] != "DEAD"]
+    return {
+        "nodes": ray.nodes(),  # type: ignore[no-untyped-call]
+        "free": state.available_resources_per_node(),  # type: ignore[no-untyped-call]
+        "actors": [{"name": one["Name"], "node": one["Address"]["NodeID"]} for one in alive],
+    }

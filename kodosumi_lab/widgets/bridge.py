@@ -139,8 +139,8 @@ os.register_at_fork(after_in_child=_anew)  # threads do not go along
 def _application(root: Path) -> Any:
     """The gateway of this process: its person, its flows, its cluster; no MCP, which nobody could reach."""
     from kodosumi_lab.api.app import create_app
-    from kodosumi_lab.api.gateway import OwnCluster
     from kodosumi_lab.api.identity import LocalUser
+    from kodosumi_lab.api.joining import OwnCluster
 
     return create_app(log_dir=root, identity=LocalUser(), cluster=OwnCluster(root), mcp=False)
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from apikit import Recorded
 
-from kodosumi_lab.api.gateway import Cluster
 from kodosumi_lab.api.identity import Role
+from kodosumi_lab.api.joining import Cluster
 from kodosumi_lab.dashboard.access import Access, Problem
 from kodosumi_lab.dashboard.admin import Admin
 from kodosumi_lab.dashboard.pulse import away

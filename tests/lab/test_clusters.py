@@ -282,3 +282,14 @@ def test_disconnecting_leaves_no_process_behind(tmp_path: Path) -> None:
     answer = finish(script(code, KODOSUMI_LAB_LOG_DIR=str(tmp_path / "log")))
     assert answer["before"] > 4
     assert answer["left"] == []
+
+
+def test_a_gateway_outlives_its_cluster_while_many_ask_and_takes_the_next_one(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "tests" / "lab" / "asking.py"), str(tmp_path / "log"), "2"]
+    environment = {**os.environ, "KODOSUMI_LAB_STATE_DIR": str(tmp_path / "state"), "KODOSUMI_LAB_WARM_RUNNERS": "0"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    finally:
+        subprocess.run([str(CLI), "down"], env=environment, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-5000:]}"
+    assert done.stdout.count("joined after") == 2

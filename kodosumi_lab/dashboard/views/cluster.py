@@ -25,6 +25,7 @@ _OTHER = (
 )
 # A batch that waits this long waits for the disk, not for its turn.
 _BEHIND_S = 0.5
+_FACTS_S = 30.0
 _JOINING = '<p class="muted" role="status">joining the cluster …</p>'
 
 
@@ -79,7 +80,8 @@ class Page(View):
             self._nothing(self.desk.pulse.away)
             return
         try:
-            facts = await gateway.act(cluster_facts, gateway)
+            await gateway.act(gateway.cluster.connection)
+            facts = await gateway.act(cluster_facts, gateway, within_s=_FACTS_S)
         except KodosumiLabError as error:
             self._nothing(str(error))
             return
