@@ -79,6 +79,7 @@ class Cluster:
         """The connection to the log's cluster that this process has; one to a cluster that is gone is left."""
         held = cluster.current()
         if held is None or held.home.log_dir != str(self._log_dir) or not cluster._on_ray():
+            self._gone_at = None
             return None
         if not _refused(held.home.address):
             self._gone_at = None
@@ -95,9 +96,13 @@ class Cluster:
             self._gone_at = self._gone_at or now
             if self._asking - {threading.get_ident()} and now - self._gone_at < _LEFT_S:
                 return
-            self._gone_at = None
-            self._asking.clear()  # whom Ray has not let go by now it never does
-            cluster.disconnect()
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Leave the cluster, with ``_quiet`` held: nobody begins to ask meanwhile."""
+        self._gone_at = None
+        self._asking.clear()  # whom Ray has not let go by now it never does
+        cluster.disconnect()
 
     def use(self, address: str | None) -> cluster.Connection:
         """Go over to another cluster; where that fails, the one before is joined again when it is needed.
@@ -114,7 +119,7 @@ class Cluster:
                 raise ClusterError("Ray runs in this process and would end with its runs; start the gateway without it")
             with self._quiet:
                 self._quiet.wait_for(lambda: not self._asking, timeout=_LEFT_S)
-                cluster.disconnect()
+                self._disconnect()
             before, self._address = self._address, address
             try:
                 return cluster.connect(self._found(), log_dir=self._log_dir)

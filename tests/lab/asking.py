@@ -44,10 +44,17 @@ def main(root: Path, rounds: int) -> None:
 
     for place in range(ASKING):
         threading.Thread(target=go_on_asking, args=[place], daemon=True).start()
-    for _ in range(rounds):
+    for number in range(rounds):
         background.up(log_dir=root)
         joined_s = until("1 nodes")
         background.down()
+        if number == rounds - 1:  # a person presses Connect just then
+            told = ""
+            try:
+                gateway.cluster.use(None)
+            except ClusterError as error:
+                told = str(error)
+            assert told.startswith("no Ray cluster writes the log"), told
         left_s = until("no Ray cluster writes the log")
         assert away(gateway) is not None
         print(f"joined after {joined_s:.1f} s, left after {left_s:.1f} s", flush=True)
