@@ -258,7 +258,6 @@ class DispatcherActor:
 
 
 def _tables() -> dict[str, Any]:
-    import ray
     from ray._private import state
 
     alive = [one for one in state.actors().values() if one["State"] != "DEAD"]

@@ -197,8 +197,7 @@ def test_trailing_results_of_ray_tasks_are_kept_and_change_nothing(lab: Any) -> 
     def slow(tracer: kl.Tracer) -> None:
         tracer.result("early")
         tracer.flush()
-        while kl.run(tracer.run_id).status != "finished":
-            time.sleep(0.05)
+        eventually(lambda: kl.run(tracer.run_id).status == "finished", timeout_s=60)
         tracer.result("trailing")
         tracer.emit("status", json.dumps({"status": "error"}))
         tracer.emit("final", '{"text/plain":"usurped"}')

@@ -25,6 +25,7 @@ _OTHER = (
 )
 # A batch that waits this long waits for the disk, not for its turn.
 _BEHIND_S = 0.5
+# Once it is joined its actors are given 10 s; a call that Ray never lets go is not waited for as long as a join is.
 _FACTS_S = 30.0
 _JOINING = '<p class="muted" role="status">joining the cluster …</p>'
 
